@@ -1,0 +1,1 @@
+"""What would be useful to a program that has nothing to do with mail."""

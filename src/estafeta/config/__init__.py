@@ -1,0 +1,1 @@
+"""main.cf, master.cf and every parameter."""

@@ -1,0 +1,168 @@
+"""The kinds of parameter, and how one is declared.
+
+A subject file in `params/` is a class whose body is its parameters:
+
+    class SmtpdLimits:
+        smtpd_helo_required = flag("no", "Whether a client must introduce itself with HELO or EHLO before MAIL.")
+
+Each function here returns a `Parameter`, but says to the type checker that it returns the value's type, so
+`conf.smtpd_helo_required` is a bool to mypy and a plain instance attribute at run time. `Config` (instance.py)
+inherits every subject class and fills the attributes in when a configuration is loaded.
+
+`default` is the text that Postfix 3.12 prints (facts/parameters.tsv): it may contain `$name` expressions and is
+expanded like a value from main.cf. `pending=True` marks a parameter whose behaviour does not exist yet: setting
+it warns once. `name` is needed only where the parameter's name is not a Python identifier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One declaration. `parse` turns the expanded text into the value and raises ValueError with the reason."""
+
+    kind: str
+    default: str
+    text: str
+    parse: Callable[[str], Any]
+    expand: bool = True
+    pending: bool = False
+    obsolete: bool = False
+    name: str = ""
+
+
+def flag(default: str, text: str, *, pending: bool = False, obsolete: bool = False, name: str = "") -> bool:
+    """yes or no."""
+    return cast(bool, Parameter("flag", default, text, parse_flag, True, pending, obsolete, name))
+
+
+def number(
+    default: str, text: str, *, least: int = 0, most: int = 0, pending: bool = False, obsolete: bool = False, name: str = ""
+) -> int:
+    """A whole number; `most` 0 for no upper limit. Sizes are numbers too, in bytes."""
+    parse = _number_parser(least, most)
+    return cast(int, Parameter("number", default, text, parse, True, pending, obsolete, name))
+
+
+def seconds(
+    default: str, text: str, *, least: int = 0, pending: bool = False, obsolete: bool = False, name: str = ""
+) -> int:
+    """A time span: a number with s, m, h, d or w. A number without a unit takes the unit of the default. In seconds."""
+    parse = _seconds_parser(default, least)
+    return cast(int, Parameter("seconds", default, text, parse, True, pending, obsolete, name))
+
+
+def text(default: str, text: str, *, pending: bool = False, obsolete: bool = False, name: str = "") -> str:
+    """Free text, `$name` expanded."""
+    return cast(str, Parameter("text", default, text, str, True, pending, obsolete, name))
+
+
+def raw(default: str, text: str, *, pending: bool = False, obsolete: bool = False, name: str = "") -> str:
+    """Free text whose `$name` are expanded at each use, not when the configuration is read."""
+    return cast(str, Parameter("raw", default, text, str, False, pending, obsolete, name))
+
+
+def words(default: str, text: str, *, pending: bool = False, obsolete: bool = False, name: str = "") -> tuple[str, ...]:
+    """A list, split at commas and white space; `{ ... }` holds a member together and keeps its braces."""
+    return cast("tuple[str, ...]", Parameter("words", default, text, parse_words, True, pending, obsolete, name))
+
+
+def code(default: str, text: str, *, pending: bool = False, obsolete: bool = False, name: str = "") -> int:
+    """A three-digit SMTP reply code."""
+    return cast(int, Parameter("code", default, text, _parse_code, True, pending, obsolete, name))
+
+
+def choice(
+    default: str, text: str, values: str, *, pending: bool = False, obsolete: bool = False, name: str = ""
+) -> str:
+    """One of the words in `values`, in any letter case; kept in lower case. An empty default allows the empty text."""
+    parse = _choice_parser(values.split(), allow_empty=not default)
+    return cast(str, Parameter("choice", default, text, parse, True, pending, obsolete, name))
+
+
+def parse_flag(value: str) -> bool:
+    if value.lower() == "yes":
+        return True
+    if value.lower() == "no":
+        return False
+    raise ValueError(f"bad boolean value {value!r}: write yes or no")
+
+
+UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def parse_seconds(value: str, default_unit: str = "s") -> int:
+    """`5d` -> 432000. Raises ValueError."""
+    number, unit = value, default_unit
+    if value[-1:].lower() in UNIT_SECONDS:
+        number, unit = value[:-1], value[-1].lower()
+    if not (number.isascii() and number.isdigit()):
+        raise ValueError(f"bad time {value!r}: write a number with s, m, h, d or w, as in 30m")
+    return int(number) * UNIT_SECONDS[unit]
+
+
+def parse_words(value: str) -> tuple[str, ...]:
+    """Members of a list. `{ a, b }` is one member, braces kept. Raises ValueError on a missing brace."""
+    if "{" not in value:
+        return tuple(value.replace(",", " ").split())
+    found: list[str] = []
+    word, depth = "", 0
+    for char in value:
+        if depth == 0 and (char.isspace() or char == ","):
+            if word:
+                found.append(word)
+            word = ""
+            continue
+        depth += {"{": 1, "}": -1}.get(char, 0)
+        if depth < 0:
+            raise ValueError(f"'}}' without '{{' in {value!r}")
+        word += char
+    if depth:
+        raise ValueError(f"missing '}}' in {value!r}")
+    return (*found, word) if word else tuple(found)
+
+
+def _number_parser(least: int, most: int) -> Callable[[str], int]:
+    def parse(value: str) -> int:
+        try:
+            result = int(value)
+        except ValueError:
+            raise ValueError(f"bad number {value!r}: write digits only") from None
+        if result < least:
+            raise ValueError(f"{result} is too small: the least is {least}")
+        if most and result > most:
+            raise ValueError(f"{result} is too large: the most is {most}")
+        return result
+
+    return parse
+
+
+def _seconds_parser(default: str, least: int) -> Callable[[str], int]:
+    unit = default[-1:].lower() if default[-1:].lower() in UNIT_SECONDS else "s"
+
+    def parse(value: str) -> int:
+        result = parse_seconds(value, unit)
+        if result < least:
+            raise ValueError(f"{value} is too short: the least is {least}s")
+        return result
+
+    return parse
+
+
+def _parse_code(value: str) -> int:
+    if len(value) != 3 or not value.isdigit() or value[0] not in "2345":
+        raise ValueError(f"bad reply code {value!r}: write three digits, as in 550")
+    return int(value)
+
+
+def _choice_parser(values: list[str], *, allow_empty: bool) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if value.lower() in values or (allow_empty and not value):
+            return value.lower()
+        raise ValueError(f"{value!r} is not one of: {', '.join(values)}")
+
+    return parse

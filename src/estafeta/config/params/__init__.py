@@ -1,0 +1,1 @@
+"""Every parameter, declared once: one file per subject. `index.py` lists the subjects."""

@@ -1,0 +1,1 @@
+"""One module or folder per master.cf program; `index.py` lists them."""

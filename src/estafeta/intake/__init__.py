@@ -1,0 +1,1 @@
+"""What cleanup(8) does: headers, checks, address mapping, and the commit to the spool."""

@@ -1,0 +1,1 @@
+"""What mail is: addresses, envelopes, headers, delivery status. No I/O, no clock, no configuration."""

@@ -1,0 +1,1 @@
+"""One file per conversation between our processes: its request, its reply, the function that asks."""

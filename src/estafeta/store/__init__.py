@@ -1,0 +1,1 @@
+"""Mailboxes: maildir, mbox, and the locks and limits that go with them."""

@@ -1,0 +1,1 @@
+"""Lookup tables `type:name`, one file per type; `index.py` lists them."""

@@ -1,0 +1,1 @@
+"""Protocols: bytes in, events out. No I/O, no clock, no configuration."""
