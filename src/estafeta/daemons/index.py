@@ -1,0 +1,42 @@
+"""Every program that master.cf may name, and where its service class is. Imported on first use.
+
+The value is `module:Class`, a subclass of skeleton.service.Service; None for a program whose work is done
+in-process elsewhere (DESIGN section 3): its entry is accepted and no process runs.
+"""
+
+PROGRAMS: dict[str, str | None] = {
+    "smtpd": "estafeta.daemons.smtpd.service:SmtpdService",
+    "qmgr": "estafeta.daemons.qmgr.service:QmgrService",
+    "oqmgr": "estafeta.daemons.qmgr.service:QmgrService",
+    "nqmgr": "estafeta.daemons.qmgr.service:QmgrService",
+    "cleanup": "estafeta.daemons.cleanup:CleanupService",
+    "pickup": "estafeta.daemons.pickup:PickupService",
+    "smtp": "estafeta.daemons.smtp.service:SmtpService",
+    "lmtp": "estafeta.daemons.smtp.service:SmtpService",
+    "local": "estafeta.daemons.local.service:LocalService",
+    "virtual": "estafeta.daemons.virtual:VirtualService",
+    "error": "estafeta.daemons.error:ErrorService",
+    "discard": "estafeta.daemons.discard:DiscardService",
+    "bounce": "estafeta.daemons.bounce.service:BounceService",
+    "showq": "estafeta.daemons.showq:ShowqService",
+    "postlogd": "estafeta.daemons.postlogd:PostlogdService",
+    "trivial-rewrite": None,
+    "proxymap": None,
+    "scache": None,
+    "tlsmgr": None,
+    "dnsblog": None,
+    "tlsproxy": None,
+    "nbdb_reindexd": None,
+}
+
+LATER: dict[str, str] = {
+    "pipe": "delivery to commands",
+    "spawn": "running a command for each connection",
+    "verify": "address verification",
+    "flush": "the fast flush cache",
+    "anvil": "connection counts and rates",
+    "postscreen": "the zombie blocker",
+    "qmqpd": "the QMQP server",
+}
+"""Programs that are accepted in master.cf but whose behaviour does not exist yet: master warns once at start, and the
+skeleton answers a delivery request for them with Deferred and this reason."""

@@ -1,0 +1,73 @@
+"""What a daemon is: one process of one master.cf service, event-driven, serving many clients.
+
+A program of `daemons/` subclasses `Service`. The skeleton (process.py) makes the event loop, calls `open` while the
+process still has its first identity and root directory, drops privileges, enters the chroot, calls `start`, and then
+hands over every client that arrives on the service's socket. When the process is to end (reload, stop, idle), the skeleton
+stops accepting, waits until every client has called its `release`, and calls `stop`.
+
+The working directory is the queue directory from the beginning to the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from estafeta.config.instance import Config
+from estafeta.config.master_cf import ServiceEntry
+
+
+@dataclass(slots=True)
+class Context:
+    """What a service is started with."""
+
+    conf: Config
+    """main.cf with the entry's -o settings applied."""
+    entry: ServiceEntry
+    worker: int = 0
+    """Which of the service's processes this is: 0, 1, ..."""
+    slots: int = 0
+    """How many clients this process may serve at a time; 0 for no limit. (maxproc is shared among the processes.)"""
+    verbose: int = 0
+    entries: tuple[ServiceEntry, ...] = ()
+    """All of master.cf, for services that read the options of another entry (cleanup_service_name, rewrite)."""
+
+    def overrides_of(self, service_name: str) -> dict[str, str]:
+        """The -o settings of the unix-domain entry `service_name`; empty if there is none."""
+        for entry in self.entries:
+            if entry.name == service_name and entry.type != "inet":
+                return entry.overrides
+        return {}
+
+
+class Service:
+    """One process of a service. `open` and `start` may raise: the skeleton logs `fatal:` and the process ends."""
+
+    style: ClassVar[str] = "stream"
+    """stream: `client` makes a protocol for each connection. trigger: a connection carries single-byte requests, which go
+    to `triggered`. datagram: packets go to `datagram`."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.conf = context.conf
+
+    async def open(self) -> None:
+        """Before privileges and root directory are dropped: open tables, keys, resolver settings."""
+
+    async def start(self) -> None:
+        """After privileges are dropped, before the first client."""
+
+    def client(self, release: Callable[[], None]) -> asyncio.BaseProtocol:
+        """The protocol for one new client. It calls `release()` exactly once, when the client is served."""
+        raise NotImplementedError(f"{type(self).__name__} takes no stream clients")
+
+    async def triggered(self, requests: bytes) -> None:
+        """A wakeup from master (b"W") or trigger requests from a command, several bytes at once perhaps."""
+
+    def datagram(self, packet: bytes) -> None:
+        """One datagram."""
+
+    async def stop(self) -> None:
+        """All clients are served: give back what outlives them, write what is unsaved."""
