@@ -1,4 +1,79 @@
 """Every table type, by name, and the one function that opens a table.
 
-Modules are imported on first use, so that a site without PostgreSQL does not pay for its client.
+Modules are imported on first use, so that a site without PostgreSQL does not pay for its client. A table that
+several parameters name is opened once per process and shared: `open_table` hands out the same object for the
+same spec and flags while anyone still holds it.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Protocol, cast
+from weakref import WeakValueDictionary
+
+from estafeta.tables.table import Flags, Table, TableError
+
+TYPES: dict[str, str] = {
+    "btree": "estafeta.tables.indexed:IndexedTable",
+    "cidr": "estafeta.tables.cidr:CidrTable",
+    "dbm": "estafeta.tables.indexed:IndexedTable",
+    "environ": "estafeta.tables.environ:EnvironTable",
+    "fail": "estafeta.tables.fail:FailTable",
+    "hash": "estafeta.tables.indexed:IndexedTable",
+    "inline": "estafeta.tables.inline:InlineTable",
+    "lmdb": "estafeta.tables.lmdb_file:LmdbTable",
+    "pcre": "estafeta.tables.pcre:PcreTable",
+    "pipemap": "estafeta.tables.combined:PipeTable",
+    "randmap": "estafeta.tables.combined:RandomTable",
+    "regexp": "estafeta.tables.regexp:RegexpTable",
+    "sdbm": "estafeta.tables.indexed:IndexedTable",
+    "static": "estafeta.tables.static:StaticTable",
+    "texthash": "estafeta.tables.texthash:TextHashTable",
+    "unionmap": "estafeta.tables.combined:UnionTable",
+    "unix": "estafeta.tables.unix:UnixTable",
+}
+
+TRANSPARENT = ("proxy", "proxywrite")
+"""`proxy:hash:/x` is `hash:/x`: Postfix asks proxymap(8) to open it; here the process opens it itself."""
+
+
+class Opener(Protocol):
+    """How a table class is called: the type and the name as written, and flags."""
+
+    def __call__(self, kind: str, name: str, flags: Flags) -> Table: ...
+
+
+_opened: WeakValueDictionary[tuple[str, Flags], Table] = WeakValueDictionary()
+
+
+def open_table(spec: str, flags: Flags = Flags(), *, anew: bool = False) -> Table:  # noqa: B008 - frozen
+    """The table that `type:name` names. `anew` opens it again although an opened one is at hand (it has changed).
+
+    Raises TableError, with the remedy, for an unknown type and for a table that cannot be used.
+    """
+    kind, name = split_spec(spec)
+    key = (f"{kind}:{name}", flags)
+    table = None if anew else _opened.get(key)
+    if table is None:
+        table = _opener(kind, spec)(kind, name, flags)
+        table.spec = f"{kind}:{name}"
+        _opened[key] = table
+    return table
+
+
+def split_spec(spec: str) -> tuple[str, str]:
+    """`hash:/etc/aliases` -> ("hash", "/etc/aliases"), `proxy:` taken off. Raises TableError."""
+    kind, _, name = spec.partition(":")
+    while kind in TRANSPARENT and name:
+        kind, _, name = name.partition(":")
+    if not kind or not name:
+        raise TableError(f'open dictionary: expecting "type:name" form instead of "{spec}"')
+    return kind, name
+
+
+def _opener(kind: str, spec: str) -> Opener:
+    if kind not in TYPES:
+        known = " ".join(sorted(TYPES))
+        raise TableError(f"unsupported dictionary type: {kind} (in {spec}); the types known here are: {known}")
+    module, _, attribute = TYPES[kind].partition(":")
+    return cast(Opener, getattr(import_module(module), attribute))

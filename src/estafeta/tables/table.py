@@ -8,6 +8,9 @@ access(5) and transport(5) are tried only where `indexed` is true.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NoReturn
 
 
 class TableDown(Exception):
@@ -18,12 +21,34 @@ class TableError(Exception):
     """The table's name or content is wrong: names file, line and remedy."""
 
 
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """How to open a table.
+
+    fold: lower-case keys of indexed types. aliases: the source is in aliases(5) form, which matters when an
+    index must be built from it. substitute: pattern tables may put parts of the key into the result (`$1`);
+    off where the result decides about privileges (aliases, virtual mailbox owners).
+    utf8: keys and values must be UTF-8. build: an index that is missing or out of date may be built here.
+    base64_files: values are lists of files, kept as base64 (`postmap -F`).
+    """
+
+    fold: bool = True
+    aliases: bool = False
+    substitute: bool = True
+    utf8: bool = True
+    build: bool = True
+    base64_files: bool = False
+
+
 class Table(ABC):
     """One opened table; `spec` is its name as written, `type:name`."""
 
-    spec: str
+    spec: str = ""
     indexed: bool = True
     """False where keys are patterns, so that partial keys make no sense."""
+
+    constant: bool = False
+    """True where `get` never waits and the answers cannot change (static, inline)."""
 
     @abstractmethod
     async def get(self, key: str) -> str | None:
@@ -32,9 +57,32 @@ class Table(ABC):
         Raises TableDown when the answer cannot be had now.
         """
 
+    def entries(self) -> Iterator[tuple[str, str]]:
+        """Every key with its value, in the table's own order. Raises TableError where the type cannot tell."""
+        self._unsupported("sequence")
+
     def changed(self) -> bool:
         """Whether the source was replaced since it was opened, so that the holder should open it anew."""
         return False
 
     def close(self) -> None:  # noqa: B027 - most tables hold nothing to give back
         """Give back files and connections."""
+
+    def _unsupported(self, operation: str) -> NoReturn:
+        raise TableError(f"table {self.spec}: {operation} operation is not supported")
+
+
+class LoadedTable(Table):
+    """A table whose answers are in memory (or mapped into it): `lookup` never waits."""
+
+    @abstractmethod
+    def lookup(self, key: str) -> str | None:
+        """As `get`, at once."""
+
+    async def get(self, key: str) -> str | None:
+        return self.lookup(key)
+
+
+def fold(key: str) -> str:
+    """The key as indexed tables keep it: case folded (RFC 6531 addresses fold as Unicode)."""
+    return key.lower() if key.isascii() else key.casefold()
