@@ -13,9 +13,12 @@ from estafeta.mail.envelope import Client, Recipient
 from estafeta.mail.outcome import Bounced, Deferred, Outcome, Sent
 from estafeta.queue.place import Place
 
+ENDING = -1
+"""`Ready.slots`, said later: send no more, and close when everything that was sent is answered."""
+
 
 class Ready(msgspec.Struct, array_like=True, tag="R"):
-    """The agent's first words: how many deliveries it serves at the same time, 0 for no limit."""
+    """The agent's first words: how many deliveries it serves at the same time, 0 for no limit; or ENDING."""
 
     slots: int
 
