@@ -17,8 +17,10 @@ it warns once. `name` is needed only where the parameter's name is not a Python 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, cast
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar, cast
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,14 @@ def flag(default: str, text: str, *, pending: bool = False, obsolete: bool = Fal
 
 
 def number(
-    default: str, text: str, *, least: int = 0, most: int = 0, pending: bool = False, obsolete: bool = False, name: str = ""
+    default: str,
+    text: str,
+    *,
+    least: int = 0,
+    most: int = 0,
+    pending: bool = False,
+    obsolete: bool = False,
+    name: str = "",
 ) -> int:
     """A whole number; `most` 0 for no upper limit. Sizes are numbers too, in bytes."""
     parse = _number_parser(least, most)
@@ -77,11 +86,31 @@ def code(default: str, text: str, *, pending: bool = False, obsolete: bool = Fal
 
 
 def choice(
-    default: str, text: str, values: str, *, pending: bool = False, obsolete: bool = False, name: str = ""
+    default: str,
+    text: str,
+    values: str,
+    *,
+    empty: bool = False,
+    pending: bool = False,
+    obsolete: bool = False,
+    name: str = "",
 ) -> str:
-    """One of the words in `values`, in any letter case; kept in lower case. An empty default allows the empty text."""
-    parse = _choice_parser(values.split(), allow_empty=not default)
+    """One of the words in `values`, in any letter case; kept in lower case.
+
+    The empty text is allowed where the default is empty or `empty` says so.
+    """
+    parse = _choice_parser(values.split(), allow_empty=empty or not default)
     return cast(str, Parameter("choice", default, text, parse, True, pending, obsolete, name))
+
+
+def mirror(source: Value, name: str, text: str, *, pending: bool = False, obsolete: bool = False) -> Value:
+    """A parameter that follows another one, `name`, until it is set itself: same kind, default `$name`.
+
+    `source` is that other declaration, as in `mirror(SmtpdTls.smtpd_tls_loglevel, "smtpd_tls_loglevel", "...")`.
+    """
+    original = cast(Parameter, source)
+    copy = replace(original, default="$" + name, text=text, pending=pending, obsolete=obsolete, name="")
+    return cast(Value, copy)
 
 
 def parse_flag(value: str) -> bool:

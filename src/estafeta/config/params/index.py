@@ -9,11 +9,86 @@ from __future__ import annotations
 from functools import cache
 
 from ..kinds import Parameter
+from .bounce import Bounce, Notices, Verp
 from .client_group import ClientGroup
 from .group import declarations, members
+from .identity import Identity
+from .intake import ContentChecks, Headers, MessageLimits, Mime, Smtputf8
+from .local import Local, Mailboxes
+from .log import Log
+from .lookup_tables import BerkeleyMigration, LookupTables
+from .milter import MilterMacros, Milters
+from .paths import Instances, Paths
+from .postscreen import Postscreen, PostscreenAfterGreeting, PostscreenBeforeGreeting, PostscreenSession
+from .postscreen_tls import PostscreenTls
+from .processes import ConnectionCache, Processes, ServiceNames
+from .queue import Queue
+from .rewriting import AddressForm, CanonicalMaps
+from .routing import Routing
+from .scheduling import Scheduling
+from .smtpd_access import SmtpdPolicy, SmtpdReplies, SmtpdRestrictions
+from .smtpd_limits import SmtpdClientLimits, SmtpdLimits
+from .smtpd_sasl import SmtpdSasl
+from .smtpd_session import SmtpdSession
+from .smtpd_tls import SmtpdTls
+from .submission import FastFlush, Qmqp, Submission, TcpSettings
+from .tls_library import TlsLibrary
+from .tlsproxy import TlsproxyClient, TlsproxyServer
 from .transport_group import TransportGroup
+from .verify import AddressVerification
+from .virtual import VirtualAliases, VirtualMailboxes
 
-SUBJECTS: tuple[type, ...] = ()
+SUBJECTS: tuple[type, ...] = (
+    Identity,
+    Paths,
+    Instances,
+    Processes,
+    ServiceNames,
+    ConnectionCache,
+    Log,
+    AddressForm,
+    CanonicalMaps,
+    Routing,
+    VirtualAliases,
+    VirtualMailboxes,
+    Local,
+    Mailboxes,
+    MessageLimits,
+    Headers,
+    ContentChecks,
+    Mime,
+    Smtputf8,
+    Milters,
+    MilterMacros,
+    Queue,
+    Scheduling,
+    Bounce,
+    Notices,
+    Verp,
+    SmtpdSession,
+    SmtpdLimits,
+    SmtpdClientLimits,
+    SmtpdRestrictions,
+    SmtpdReplies,
+    SmtpdPolicy,
+    SmtpdSasl,
+    SmtpdTls,
+    TlsLibrary,
+    LookupTables,
+    BerkeleyMigration,
+    Postscreen,
+    PostscreenBeforeGreeting,
+    PostscreenAfterGreeting,
+    PostscreenSession,
+    PostscreenTls,
+    TlsproxyServer,
+    TlsproxyClient,
+    AddressVerification,
+    Submission,
+    Qmqp,
+    FastFlush,
+    TcpSettings,
+)
 
 CLIENT_GROUP = ClientGroup
 TRANSPORT_GROUP = TransportGroup
