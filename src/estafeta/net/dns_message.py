@@ -1,0 +1,134 @@
+"""One DNS question as bytes, and the bytes of its answer as records (RFC 1035 4, RFC 6891, RFC 2308).
+
+The question is put together by hand, as it is made for every look-up; the answer, which a stranger sends, is
+parsed by dnspython.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+
+import dns.exception
+import dns.flags
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rdataclass
+import dns.rdatatype
+import dns.rrset
+from dns.rdtypes.ANY.MX import MX
+from dns.rdtypes.ANY.TXT import TXT
+
+PAYLOAD = 1232
+"""The largest datagram asked for: it passes every link without fragments (DNS flag day 2020)."""
+
+MOST_RECORDS = 100
+"""Records of one type that are kept; Postfix 3.9 has the same limit."""
+
+MOST_CNAMES = 10
+
+RECURSION_DESIRED = 0x0100
+AUTHENTIC_DATA = 0x0020
+
+EDNS = b"\0\0\x29" + struct.pack("!HIH", PAYLOAD, 0, 0)
+
+
+class Malformed(Exception):
+    """The bytes are no answer to the question."""
+
+
+@dataclass(slots=True)
+class Reply:
+    """An answer, read. `chased` is the CNAME target that the answer has no records for, if it ends so."""
+
+    rcode: int
+    truncated: bool
+    secure: bool = False
+    canonical: str = ""
+    chased: str = ""
+    ttl: int = 0
+    records: list[str] = field(default_factory=list)
+    loop: bool = False
+
+
+def question(number: int, name: str, rrtype: str, *, edns: bool = True) -> bytes:
+    """The query. `name` is checked ASCII text without a final dot. The AD flag asks to be told of validation."""
+    labels = b"".join(bytes((len(label),)) + label for label in name.encode("ascii").split(b"."))
+    kind = dns.rdatatype.from_text(rrtype)
+    head = struct.pack("!6H", number, RECURSION_DESIRED | AUTHENTIC_DATA, 1, 0, 0, 1 if edns else 0)
+    return head + labels + struct.pack("!xHH", kind, 1) + (EDNS if edns else b"")
+
+
+def is_for(packet: bytes, asked: bytes) -> bool:
+    """Whether a packet has the number and the question of the query `asked`; anything else is noise or a forgery."""
+    if len(packet) < 12 or packet[:2] != asked[:2] or not packet[2] & 0x80:
+        return False
+    if packet[4:6] != b"\0\1":
+        # A server that could not read the question may leave it out of its error reply.
+        return packet[4:6] == b"\0\0" and packet[3] & 0x0F != 0
+    end = len(asked) - (len(EDNS) if asked[10:12] == b"\0\1" else 0)
+    return packet[12:end].lower() == asked[12:end].lower()
+
+
+def read(packet: bytes, name: str, rrtype: str) -> Reply:
+    """The answer in `packet` to a question for `name`. Raises Malformed."""
+    try:
+        message = dns.message.from_wire(packet, ignore_trailing=True, raise_on_truncation=False)
+    except (dns.exception.DNSException, ValueError, IndexError, struct.error) as error:
+        raise Malformed(f"{type(error).__name__}: {error}") from None
+    reply = Reply(int(message.rcode()), bool(message.flags & dns.flags.TC), bool(message.flags & dns.flags.AD))
+    if reply.rcode == dns.rcode.NOERROR:
+        _collect(message, name, dns.rdatatype.from_text(rrtype), reply)
+    if not reply.records and not reply.chased:
+        reply.ttl = _negative_ttl(message)
+    return reply
+
+
+def _collect(message: dns.message.Message, name: str, kind: dns.rdatatype.RdataType, reply: Reply) -> None:
+    """Follow the CNAMEs of the answer section to the records asked for."""
+    sets: dict[tuple[dns.name.Name, int], dns.rrset.RRset] = {}
+    for rrset in message.answer:
+        if rrset.rdclass == dns.rdataclass.IN:
+            sets.setdefault((rrset.name, rrset.rdtype), rrset)
+    at = dns.name.from_text(name)
+    ttl: int | None = None
+    for _ in range(MOST_CNAMES + 1):
+        found = sets.get((at, kind))
+        if found is not None:
+            reply.records = [text for rdata in list(found)[:MOST_RECORDS] if (text := _text(rdata)) is not None]
+            reply.ttl = found.ttl if ttl is None else min(ttl, found.ttl)
+            reply.canonical = _name_text(at)
+            return
+        alias = sets.get((at, dns.rdatatype.CNAME))
+        if alias is None:
+            reply.canonical = _name_text(at)
+            reply.chased = "" if reply.canonical == name else reply.canonical
+            reply.ttl = ttl or 0
+            return
+        ttl = alias.ttl if ttl is None else min(ttl, alias.ttl)
+        at = alias[0].target
+    reply.loop = True
+
+
+def _negative_ttl(message: dns.message.Message) -> int:
+    """How long a "no" may be kept: RFC 2308 5. No SOA, no keeping."""
+    for rrset in message.authority:
+        if rrset.rdtype == dns.rdatatype.SOA:
+            return min(int(rrset.ttl), int(rrset[0].minimum))
+    return 0
+
+
+def _text(rdata: object) -> str | None:
+    if isinstance(rdata, MX):
+        return f"{rdata.preference} {_name_text(rdata.exchange)}"
+    if isinstance(rdata, TXT):
+        return b"".join(rdata.strings).decode("utf-8", "surrogateescape")
+    target = getattr(rdata, "target", None)
+    if isinstance(target, dns.name.Name) and type(rdata).__name__ in ("PTR", "CNAME"):
+        return _name_text(target)
+    return str(rdata)
+
+
+def _name_text(name: dns.name.Name) -> str:
+    return name.to_text(omit_final_dot=True).lower() if len(name) > 1 else ""

@@ -1,0 +1,113 @@
+"""What the resolver answers, and the ways it fails.
+
+Later and never are different types: `DnsDown` is "ask again", `NoSuchDomain` and `NoData` are answers.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class DnsError(Exception):
+    """Any failure. `name` is what was asked; the text is the one that Postfix puts into log lines and reports."""
+
+    reason = "Host not found, try again"
+
+    def __init__(self, name: str, rrtype: str = "", text: str = "") -> None:
+        super().__init__(
+            text or f"Host or domain name not found. Name service error for name={name} type={rrtype}: {self.reason}"
+        )
+        self.name = name
+        self.rrtype = rrtype
+
+
+class NoSuchDomain(DnsError):
+    """NXDOMAIN: the name does not exist (RFC 8020)."""
+
+    reason = "Host not found"
+
+
+class NoData(DnsError):
+    """The name exists, with no record of the type asked for."""
+
+    reason = "Host found but no data record of requested type"
+
+
+class DnsDown(DnsError):
+    """SERVFAIL, REFUSED, a time-out, an answer that cannot be read: nothing is known, ask later."""
+
+
+class BadAnswer(DnsError):
+    """There are records, and none of them can be used: malformed host names, a CNAME chain without end."""
+
+    def __init__(self, name: str, rrtype: str) -> None:
+        text = f"Name service error for name={name} type={rrtype}: Malformed or unexpected name server reply"
+        super().__init__(name, rrtype, text)
+
+
+class BadName(DnsError):
+    """What was asked is no domain name, so it was not asked (RFC 1035 2.3.4)."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(name, "", f"Name service error for {name[:300]}: invalid host or domain name")
+        self.why = why
+
+
+class Mx(NamedTuple):
+    preference: int
+    host: str
+    """Without the final dot; "" is a null MX: the domain takes no mail (RFC 7505)."""
+
+
+class Answer(NamedTuple):
+    """What a question brought."""
+
+    name: str
+    """As asked, without the final dot."""
+    canonical: str
+    """The end of the CNAME chain."""
+    rrtype: str
+    records: tuple[str, ...]
+    """Record data in presentation form; MX "10 host", TXT the strings joined, names without the final dot."""
+    ttl: int
+    """Seconds it may still be kept."""
+    secure: bool = False
+    """Validated by the name server (the AD flag), where it is trusted to say so."""
+
+
+MOST_NAME = 255
+MOST_LABEL = 63
+
+
+def check_name(name: str, *, host: bool = False) -> str:
+    """The name in lower case without a final dot, in ASCII (IDNA) form. Raises BadName.
+
+    With `host` it must also be usable as a host name: letters, digits and hyphens (and underscores, which
+    exist in the wild and which Postfix lets through).
+    """
+    text = name.removesuffix(".").lower()
+    if not text:
+        raise BadName(name, "empty name")
+    if not text.isascii():
+        text = _to_ascii(name, text)
+    if len(text) > MOST_NAME - 2:
+        raise BadName(name, f"name too long: {name[:100]!r}...")
+    for label in text.split("."):
+        if not label or len(label) > MOST_LABEL:
+            raise BadName(name, f"misplaced delimiter or label too long in {name!r}")
+        if host and not _is_host_label(label):
+            raise BadName(name, f"invalid character in hostname {name!r}")
+    return text
+
+
+def _is_host_label(label: str) -> bool:
+    return label.replace("-", "").replace("_", "").isalnum() and label[0] != "-" and label[-1] != "-"
+
+
+def _to_ascii(name: str, text: str) -> str:
+    import idna  # loaded only for the names that need it
+
+    try:
+        return idna.encode(text, uts46=True, transitional=False).decode("ascii").lower()
+    except (idna.IDNAError, UnicodeError) as error:
+        raise BadName(name, f"not a domain name: {name!r}: {error}") from None
