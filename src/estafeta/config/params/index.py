@@ -1,6 +1,6 @@
 """Every parameter there is: the visible list of subject files.
 
-`Config` takes its attributes from `SUBJECTS`, its `client()` and `transport()` objects from the two groups, and
+`Config` takes its attributes from `Parameters`, its `client()` and `transport()` objects from the two groups, and
 postconf and the manual walk `declared()`. A new subject file is added here and nowhere else.
 """
 
@@ -38,7 +38,8 @@ from .transport_group import TransportGroup
 from .verify import AddressVerification
 from .virtual import VirtualAliases, VirtualMailboxes
 
-SUBJECTS: tuple[type, ...] = (
+
+class Parameters(
     Identity,
     Paths,
     Instances,
@@ -88,7 +89,11 @@ SUBJECTS: tuple[type, ...] = (
     Qmqp,
     FastFlush,
     TcpSettings,
-)
+):
+    """All subjects in one: what a loaded configuration has as attributes."""
+
+
+SUBJECTS: tuple[type, ...] = Parameters.__bases__
 
 CLIENT_GROUP = ClientGroup
 TRANSPORT_GROUP = TransportGroup
