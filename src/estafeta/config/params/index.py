@@ -38,6 +38,18 @@ from .transport_group import TransportGroup
 from .verify import AddressVerification
 from .virtual import VirtualAliases, VirtualMailboxes
 
+__all__ = [
+    "CLIENT_GROUP",
+    "COMPUTED",
+    "SUBJECTS",
+    "TRANSPORT_GROUP",
+    "ClientGroup",
+    "Parameters",
+    "TransportGroup",
+    "declared",
+    "transport_parameters",
+]
+
 
 class Parameters(
     Identity,
