@@ -6,7 +6,7 @@
 The same format everywhere: many records one after another in a journal segment of incoming/, one record in a message
 file (deferred/, hold/, and incoming/ for a large message), there possibly followed by amendments. The envelope comes
 last, so that a large message can stream to disk before its fate is known; the header is then written over its
-placeholder, last of all. The checksum is CRC-32 of the first 24 bytes and all that follows the header.
+placeholder, last of all. The checksum is CRC-32 of all that follows the header, then of the header's first 24 bytes.
 
 Content lines end in CRLF: relaying, the commonest fate, then needs no conversion.
 """
@@ -53,11 +53,11 @@ def pack(flags: int, head: bytes, body: Iterable[bytes], envelope: bytes) -> lis
     """The record as buffers for writev: header, head, body pieces, envelope. Nothing is copied."""
     pieces = list(body)
     length = sum(map(len, pieces))
-    crc = zlib.crc32(_COVERED.pack(MAGIC, VERSION, flags, len(head), length, len(envelope)))
-    crc = zlib.crc32(head, crc)
+    crc = zlib.crc32(head)
     for piece in pieces:
         crc = zlib.crc32(piece, crc)
     crc = zlib.crc32(envelope, crc)
+    crc = seal(crc, flags, len(head), length, len(envelope))
     header = HEADER.pack(MAGIC, VERSION, flags, len(head), length, len(envelope), crc)
     return [header, head, *pieces, envelope]
 
@@ -74,9 +74,14 @@ def parse_header(raw: bytes | memoryview) -> RecordHeader:
     return RecordHeader(flags, head, body, envelope, checksum)
 
 
-def checksum_of(header: RecordHeader, content: Iterable[bytes | memoryview]) -> int:
-    """The checksum that the header should bear, given all that follows it."""
-    crc = zlib.crc32(_COVERED.pack(MAGIC, VERSION, header.flags, header.head, header.body, header.envelope))
+def seal(crc: int, flags: int, head: int, body: int, envelope: int) -> int:
+    """The record's checksum, given the CRC-32 of all that follows the header."""
+    return zlib.crc32(_COVERED.pack(MAGIC, VERSION, flags, head, body, envelope), crc)
+
+
+def intact(header: RecordHeader, content: Iterable[bytes | memoryview]) -> bool:
+    """Whether `content`, all that follows the header, is what the header's checksum was made from."""
+    crc = 0
     for piece in content:
         crc = zlib.crc32(piece, crc)
-    return crc
+    return seal(crc, header.flags, header.head, header.body, header.envelope) == header.checksum

@@ -1,0 +1,222 @@
+"""Message files: one message each, in deferred/ and hold/ (and, while it is large and new, in incoming/).
+
+A file is one record, possibly followed by amendments: records without content whose envelope replaces the one before.
+So putting a message off again costs a short append, whatever its size. The file's modification time is the moment
+before which it is not tried again, as in Postfix. Everything here blocks.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from estafeta.base.durable import fsync_folder, syncfs, write_all
+from estafeta.mail import envelope as envelopes
+from estafeta.mail.envelope import Envelope
+from estafeta.queue import record
+from estafeta.queue.place import Place
+from estafeta.queue.spool import MessageGone, Reader
+
+SYNCFS_FROM = 8
+"""A batch of this many files is made durable with one syncfs instead of one fsync each."""
+AMENDMENTS_LIMIT = 65536
+"""Bytes of amendments, beyond the size of the record itself, after which a file is written anew."""
+
+
+class MessageFiles:
+    """The message files of one queue directory."""
+
+    def __init__(self, *, directory: str, hash_names: Sequence[str], hash_depth: int) -> None:
+        self._directory = directory
+        self._hash_names = frozenset(hash_names)
+        self._hash_depth = hash_depth
+        self._reader = Reader(directory=directory)
+
+    def path(self, queue: str, queue_id: str) -> str:
+        """Where a message file of this queue belongs: `deferred/A/A1B2C3`. Relative to the queue directory."""
+        if queue not in self._hash_names:
+            return f"{queue}/{queue_id}"
+        # The microseconds come first in a short id and from the seventh character in a long one: they spread evenly.
+        spread = queue_id if "z" not in queue_id else queue_id[6:]
+        return "/".join((queue, *spread[: self._hash_depth], queue_id))
+
+    def find(self, queue: str, queue_id: str) -> str | None:
+        """The path of a message file, wherever an earlier hash_queue_depth put it."""
+        expected = self.path(queue, queue_id)
+        if os.path.exists(self._full(expected)):
+            return expected
+        return next((path for name, _, path in self.listing(queue) if name == queue_id), None)
+
+    def listing(self, queue: str) -> Iterator[tuple[str, float, str]]:
+        """(queue id, modification time, path) of every message file of a queue, in no order."""
+        folders = [queue]
+        while folders:
+            folder = folders.pop()
+            try:
+                entries = list(os.scandir(self._full(folder)))
+            except FileNotFoundError:
+                continue
+            for entry in entries:
+                path = f"{folder}/{entry.name}"
+                if entry.is_dir(follow_symlinks=False):
+                    if len(entry.name) == 1:
+                        folders.append(path)
+                elif entry.name.isalnum() and entry.is_file(follow_symlinks=False):
+                    try:
+                        yield entry.name, entry.stat(follow_symlinks=False).st_mtime, path
+                    except FileNotFoundError:
+                        continue
+
+    def load(self, path: str) -> tuple[Place, Envelope]:
+        """Read a message file, checking every byte. Raises MessageGone, record.Damaged, OSError."""
+        try:
+            fd = os.open(self._full(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError as error:
+            raise MessageGone(error.errno, error.strerror, path) from error
+        try:
+            place, packed, end = _read_record(fd, path, 0)
+            for amendment, _ in _amendments(fd, path, end):
+                packed = amendment
+            return place, envelopes.decode(packed)
+        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+            raise record.Damaged(f"{path}: the envelope is unreadable: {error}") from error
+        finally:
+            os.close(fd)
+
+    def store(self, queue: str, moves: Sequence[tuple[Place, Envelope]]) -> list[Place]:
+        """Put messages into a queue, with these envelopes, as one batch. All durable on return, or OSError.
+
+        Message files are amended and renamed; journal records are copied to a new file (the caller releases them then).
+        """
+        drafts: list[tuple[int, str, str]] = []
+        places: list[Place] = []
+        try:
+            for place, envelope in moves:
+                final = self.path(queue, envelope.queue_id)
+                self._make_folder(os.path.dirname(final))
+                fd, draft, new_place = self._draft(place, envelope, final)
+                drafts.append((fd, draft, final))
+                places.append(new_place)
+                os.utime(fd, (envelope.arrived, envelope.attempt_after or envelope.arrived))
+            self._make_durable([fd for fd, _, _ in drafts])
+            for _, draft, final in drafts:
+                if draft != final:
+                    os.rename(self._full(draft), self._full(final))
+            folders = {os.path.dirname(name) for _, draft, final in drafts if draft != final for name in (draft, final)}
+            for folder in folders:
+                fsync_folder(self._full(folder))
+        except OSError:
+            for _, draft, _ in drafts:
+                if draft.endswith(".tmp") and os.path.exists(self._full(draft)):
+                    os.unlink(self._full(draft))
+            raise
+        finally:
+            for fd, _, _ in drafts:
+                os.close(fd)
+        return places
+
+    def unlink(self, path: str) -> None:
+        """Remove a file; it may be gone already."""
+        try:
+            os.unlink(self._full(path))
+        except FileNotFoundError:
+            pass
+
+    def to_corrupt(self, path: str) -> str:
+        """Move a file to corrupt/, whole, under a name that is free there; returns the new path."""
+        name = os.path.basename(path)
+        target = f"corrupt/{name}"
+        number = 1
+        while os.path.lexists(self._full(target)):
+            target = f"corrupt/{name}.{number}"
+            number += 1
+        os.rename(self._full(path), self._full(target))
+        return target
+
+    def _draft(self, place: Place, envelope: Envelope, final: str) -> tuple[int, str, Place]:
+        """A file with the new envelope, written, not synced: (descriptor, present name, place after the renaming)."""
+        packed = envelopes.encode(envelope)
+        if place.offset == 0 and not place.path.endswith(".journal"):
+            fd = os.open(self._full(place.path), os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
+            size = record.HEADER_SIZE + place.head + place.body + place.envelope
+            if os.fstat(fd).st_size - size <= max(AMENDMENTS_LIMIT, size):
+                # A torn amendment from before a crash would hide what is appended behind it.
+                os.ftruncate(fd, max((end for _, end in _amendments(fd, place.path, size)), default=size))
+                write_all(fd, record.pack(record.AMENDMENT, b"", (), packed))
+                return fd, place.path, Place(final, 0, place.head, place.body, place.envelope)
+            os.close(fd)
+        head = self._reader.head(place)
+        draft = f"{final}.tmp"
+        fd = os.open(self._full(draft), os.O_CREAT | os.O_TRUNC | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        length, crc = 0, 0
+        os.lseek(fd, record.HEADER_SIZE, os.SEEK_SET)
+        for piece in self._reader.pieces(place):
+            length += write_all(fd, (piece,))
+            crc = zlib.crc32(piece, crc)
+        write_all(fd, (packed,))
+        crc = record.seal(zlib.crc32(packed, crc), record.MESSAGE, len(head), length - len(head), len(packed))
+        header = record.HEADER.pack(
+            record.MAGIC, record.VERSION, record.MESSAGE, len(head), length - len(head), len(packed), crc
+        )
+        os.pwrite(fd, header, 0)
+        return fd, draft, Place(final, 0, len(head), length - len(head), len(packed))
+
+    def _make_folder(self, folder: str) -> None:
+        if not os.path.isdir(self._full(folder)):
+            os.makedirs(self._full(folder), mode=0o700, exist_ok=True)
+            fsync_folder(os.path.dirname(self._full(folder)))
+
+    def _make_durable(self, descriptors: list[int]) -> None:
+        if len(descriptors) >= SYNCFS_FROM:
+            syncfs(self._directory)
+            return
+        for fd in descriptors:
+            os.fsync(fd)
+
+    def _full(self, path: str) -> str:
+        return os.path.join(self._directory, path)
+
+
+def _read_record(fd: int, path: str, offset: int) -> tuple[Place, bytes, int]:
+    """The record at `offset`, checked: (place, packed envelope, end of the record). Raises Damaged."""
+    header = record.parse_header(os.pread(fd, record.HEADER_SIZE, offset))
+    end = offset + header.size
+    if end > os.fstat(fd).st_size:
+        raise record.Damaged(f"{path}: truncated")
+    start = offset + record.HEADER_SIZE
+    packed_at = end - header.envelope
+    content = _chunks(fd, start, packed_at)
+    packed = os.pread(fd, header.envelope, packed_at)
+
+    def everything() -> Iterator[bytes]:
+        yield from content
+        yield packed
+
+    if not record.intact(header, everything()):
+        raise record.Damaged(f"{path}: checksum does not match")
+    return Place(path, offset, header.head, header.body, header.envelope), packed, end
+
+
+def _chunks(fd: int, start: int, end: int, size: int = 1024 * 1024) -> Iterator[bytes]:
+    while start < end:
+        piece = os.pread(fd, min(size, end - start), start)
+        if not piece:
+            return
+        yield piece
+        start += len(piece)
+
+
+def _amendments(fd: int, path: str, offset: int) -> Iterator[tuple[bytes, int]]:
+    """(packed envelope, end) of each amendment; a torn one at the end was never promised to anyone."""
+    while True:
+        try:
+            header = record.parse_header(os.pread(fd, record.HEADER_SIZE, offset))
+            if header.flags != record.AMENDMENT:
+                return
+            _, packed, offset = _read_record(fd, path, offset)
+        except record.Damaged:
+            return
+        yield packed, offset

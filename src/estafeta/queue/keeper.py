@@ -1,0 +1,319 @@
+"""The keeper: what may be done to queued messages, by the one process that holds the spool's lock.
+
+qmgr is that process, or postsuper while no qmgr runs. The keeper knows which journal records are still needed, keeps
+the progress journal, moves what stays to message files, and lets go of what is finished. Disk work runs in one thread,
+in order, so that a mark is never written after something that depends on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from estafeta.base import log
+from estafeta.mail.envelope import Envelope, Trouble
+from estafeta.queue import scan
+from estafeta.queue.files import MessageFiles
+from estafeta.queue.journal import SUFFIX, SpoolError
+from estafeta.queue.place import Place
+from estafeta.queue.progress import Marks, ProgressJournal
+from estafeta.queue.record import Damaged
+from estafeta.queue.segments import Segments
+from estafeta.queue.spool import MessageGone
+
+LOCK = "pid/qmgr-spool.lock"
+RETRY_SYNC = 5.0
+"""Seconds until marks that could not be written are tried again."""
+
+_T = TypeVar("_T")
+
+
+class SpoolBusy(Exception):
+    """Another process holds the spool's lock."""
+
+
+@dataclass(slots=True)
+class Found:
+    """A queued message. `failed` are recipients that bounced, of which the sender has not been told yet."""
+
+    place: Place
+    envelope: Envelope
+    failed: dict[int, Trouble] = field(default_factory=dict)
+
+
+class Keeper:
+    """One a queue directory. Call `lock`, then `recover`, then the rest, from one event loop."""
+
+    def __init__(
+        self,
+        *,
+        directory: str = ".",
+        hash_names: Sequence[str] = ("deferred",),
+        hash_depth: int = 1,
+        sync_interval: float = 1.0,
+    ) -> None:
+        self._directory = directory
+        self._files = MessageFiles(directory=directory, hash_names=hash_names, hash_depth=hash_depth)
+        self._segments = Segments()
+        self._progress = ProgressJournal(directory=directory)
+        self._sync_interval = sync_interval
+        self._unwritten = Marks()
+        self._state = Marks()
+        """Marks of messages that are still queued: what a new progress file begins with (released: see segments)."""
+        self._large: set[str] = set()
+        self._unlinks: list[str] = []
+        self._thread = ThreadPoolExecutor(1, "keeper")
+        self._timer: asyncio.TimerHandle | None = None
+        self._lock_fd = -1
+
+    # --- beginning
+
+    def lock(self) -> None:
+        """Take the spool and replay the progress journal. Raises SpoolBusy if another process has it."""
+        fd = os.open(os.path.join(self._directory, LOCK), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            raise SpoolBusy(f"{LOCK}: another process works this queue") from None
+        self._lock_fd = fd
+        self._begin()
+
+    async def recover(self) -> AsyncIterator[Found]:
+        """Every message in incoming/ that is not known yet, with its progress. Call it again to look for more.
+
+        Damaged records go to corrupt/.
+        """
+        segments, large, drafts = await self._run(scan.incoming, self._directory)
+        await self._run(scan.remove_litter, self._directory, drafts)
+        for path in segments:
+            if not self._segments.is_complete(path):
+                async for found in self._recover_segment(path):
+                    yield found
+        for path in large:
+            found_large = await self._run(self._recover_large, path)
+            if found_large is not None:
+                yield found_large
+
+    async def _recover_segment(self, path: str) -> AsyncIterator[Found]:
+        try:
+            held = await self._run(scan.scan_segment, self._directory, path)
+        except Damaged as error:
+            log.warning(str(error))
+            await self._run(self._files.to_corrupt, path)
+            return
+        if held.damaged:
+            await self._run(scan.keep_damaged, self._directory, path, held.damaged)
+        for place, envelope in held.messages:
+            if self._segments.arrived(path, place.offset):
+                yield self._with_progress(place, envelope)
+        if held.total >= 0 and self._segments.sealed(path, held.total):
+            self._drop_segment(path)
+
+    def _recover_large(self, path: str) -> Found | None:
+        if path in self._large:
+            return None
+        try:
+            place, envelope = self._files.load(path)
+        except MessageGone:
+            return None
+        except Damaged as error:
+            self.corrupt(path, str(error))
+            return None
+        self._large.add(path)
+        return self._with_progress(place, envelope)
+
+    def _begin(self) -> None:
+        """Read what was, write it anew, so that only one file matters."""
+        marks = self._progress.replay()
+        for path, offsets in marks.released.items():
+            if os.path.exists(os.path.join(self._directory, path)):
+                for offset in offsets:
+                    self._segments.release(path, offset)
+        self._state = Marks(done=marks.done, failed={name: some for name, some in marks.failed.items() if some})
+        self._progress.begin(self._snapshot())
+
+    def _with_progress(self, place: Place, envelope: Envelope) -> Found:
+        done = self._state.done.get(envelope.queue_id)
+        if done:
+            envelope.done = sorted({*envelope.done, *done})
+        return Found(place, envelope, dict(self._state.failed.get(envelope.queue_id, {})))
+
+    # --- what happens to messages
+
+    def arrived(self, place: Place) -> bool:
+        """A notice told of this record. False if it is known already."""
+        if place.path.endswith(SUFFIX):
+            return self._segments.arrived(place.path, place.offset)
+        if place.path in self._large:
+            return False
+        self._large.add(place.path)
+        return True
+
+    def sealed(self, segment: str, records: int) -> None:
+        """A notice told that the segment is complete."""
+        if self._segments.sealed(segment, records):
+            self._drop_segment(segment)
+
+    def done(self, queue_id: str, indices: list[int]) -> None:
+        """These recipients need nothing more."""
+        marks = Marks(done={queue_id: list(indices)})
+        self._state.add(marks)
+        self._mark(marks)
+
+    def failed(self, queue_id: str, troubles: dict[int, Trouble]) -> None:
+        """These recipients are to be reported to the sender."""
+        self._state.failed.setdefault(queue_id, {}).update(troubles)
+        self._mark(Marks(failed={queue_id: dict(troubles)}))
+
+    def release(self, place: Place, queue_id: str = "") -> None:
+        """The message is finished: its file goes, or its segment when all others in it are finished."""
+        self._forget(queue_id)
+        if not place.path.endswith(SUFFIX):
+            self._large.discard(place.path)
+            self._unlink(place.path)
+            return
+        if self._segments.release(place.path, place.offset):
+            self._drop_segment(place.path)
+            return
+        unwritten = self._unwritten.released.get(place.path)
+        if unwritten is None:
+            self._unwritten.released[place.path] = [place.offset]
+            self._arm(self._sync_interval)
+        else:
+            unwritten.append(place.offset)
+
+    async def defer(self, moves: list[tuple[Place, Envelope]]) -> list[Place]:
+        """Put messages into deferred/ with these envelopes, due at their `attempt_after`. Durable on return.
+
+        Raises SpoolError: then all are where they were.
+        """
+        return await self._store("deferred", moves)
+
+    async def hold(self, moves: list[tuple[Place, Envelope]]) -> list[Place]:
+        """Put messages into hold/, from which only an operator takes them. Raises SpoolError."""
+        return await self._store("hold", moves)
+
+    async def unhold(self, moves: list[tuple[Place, Envelope]]) -> list[Place]:
+        """Put held messages into deferred/. Raises SpoolError."""
+        return await self._store("deferred", moves)
+
+    async def _store(self, queue: str, moves: list[tuple[Place, Envelope]]) -> list[Place]:
+        try:
+            places = await self._run(self._files.store, queue, moves)
+        except OSError as error:
+            raise SpoolError(error.errno, f"write to {queue}/: {error.strerror}") from error
+        for (place, envelope), new_place in zip(moves, places, strict=True):
+            if place.path == new_place.path:
+                self._forget(envelope.queue_id)
+            elif place.path.endswith(SUFFIX) or new_place.body != place.body or new_place.envelope != place.envelope:
+                self.release(place, envelope.queue_id)  # it was copied; only now may the original go
+            else:
+                self._large.discard(place.path)
+                self._forget(envelope.queue_id)
+        return places
+
+    # --- message files
+
+    def deferred(self) -> Iterator[tuple[str, float, str]]:
+        """(queue id, due, path) of every deferred message. Blocks: run it in a thread where there may be many."""
+        return self._files.listing("deferred")
+
+    def held(self) -> Iterator[tuple[str, float, str]]:
+        """(queue id, due, path) of every held message. Blocks."""
+        return self._files.listing("hold")
+
+    def find(self, queue: str, queue_id: str) -> str | None:
+        """The path of a message file by its id. Blocks."""
+        return self._files.find(queue, queue_id)
+
+    def load(self, path: str) -> Found:
+        """Read a message file. Raises MessageGone, Damaged (then call `corrupt`). Blocks as long as reading takes."""
+        return self._with_progress(*self._files.load(path))
+
+    def corrupt(self, path: str, reason: str = "damaged") -> None:
+        """Set a damaged file aside; nothing of ours ever deletes it."""
+        target = self._files.to_corrupt(path)
+        log.warning(f"{reason}: saved as {target}")
+
+    # --- durability
+
+    async def sync(self) -> None:
+        """Write all marks now. Raises SpoolError; the marks are kept and tried again."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        marks, self._unwritten = self._unwritten, Marks()
+        unlinks, self._unlinks = self._unlinks, []
+        snapshot = self._snapshot() if self._progress.full else None
+        try:
+            await self._run(self._write, marks, unlinks, snapshot)
+        except OSError as error:
+            marks.add(self._unwritten)
+            self._unwritten = marks
+            self._unlinks = unlinks + self._unlinks
+            self._arm(RETRY_SYNC)
+            raise SpoolError(error.errno, f"write to active/: {error.strerror}") from error
+
+    async def close(self) -> None:
+        """Write what is unwritten and give the lock back."""
+        await self.sync()
+        self._thread.shutdown()
+        self._progress.close()
+        if self._lock_fd >= 0:
+            os.close(self._lock_fd)
+            self._lock_fd = -1
+
+    def _write(self, marks: Marks, unlinks: list[str], snapshot: Marks | None) -> None:
+        if marks:
+            self._progress.write(marks)
+        for path in unlinks:
+            self._files.unlink(path)
+        if snapshot is not None:
+            self._progress.begin(snapshot)
+
+    def _snapshot(self) -> Marks:
+        return Marks(
+            released=self._segments.released(),
+            done={name: list(some) for name, some in self._state.done.items()},
+            failed={name: dict(some) for name, some in self._state.failed.items()},
+        )
+
+    def _mark(self, marks: Marks) -> None:
+        self._unwritten.add(marks)
+        self._arm(self._sync_interval)
+
+    def _forget(self, queue_id: str) -> None:
+        self._state.done.pop(queue_id, None)
+        self._state.failed.pop(queue_id, None)
+
+    def _drop_segment(self, path: str) -> None:
+        self._segments.forget(path)
+        self._unwritten.released.pop(path, None)
+        self._unlink(path)
+
+    def _unlink(self, path: str) -> None:
+        self._unlinks.append(path)
+        self._arm(self._sync_interval)
+
+    def _arm(self, delay: float) -> None:
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(delay, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._syncing = asyncio.ensure_future(self._sync_or_warn())
+
+    async def _sync_or_warn(self) -> None:
+        try:
+            await self.sync()
+        except SpoolError as error:
+            log.warning(f"{error}: will try again; a crash before that repeats deliveries")
+
+    async def _run(self, work: Callable[..., _T], *arguments: object) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
