@@ -58,26 +58,55 @@ def number(
 
 
 def seconds(
-    default: str, text: str, *, least: int = 0, pending: bool = False, obsolete: bool = False, name: str = ""
+    default: str,
+    text: str,
+    *,
+    least: int = 0,
+    most: int = 0,
+    pending: bool = False,
+    obsolete: bool = False,
+    name: str = "",
 ) -> int:
-    """A time span: a number with s, m, h, d or w. A number without a unit takes the unit of the default. In seconds."""
-    parse = _seconds_parser(default, least)
+    """A time span: a number with s, m, h, d or w. A number without a unit takes the unit of the default. In seconds.
+
+    `most` 0 for no upper limit.
+    """
+    parse = _seconds_parser(default, least, most)
     return cast(int, Parameter("seconds", default, text, parse, True, pending, obsolete, name))
 
 
-def text(default: str, text: str, *, pending: bool = False, obsolete: bool = False, name: str = "") -> str:
-    """Free text, `$name` expanded."""
-    return cast(str, Parameter("text", default, text, str, True, pending, obsolete, name))
+def text(
+    default: str,
+    text: str,
+    *,
+    least: int = 0,
+    most: int = 0,
+    pending: bool = False,
+    obsolete: bool = False,
+    name: str = "",
+) -> str:
+    """Free text, `$name` expanded. `least` and `most` count characters; `most` 0 for no upper limit."""
+    parse = _text_parser(least, most) if least or most else str
+    return cast(str, Parameter("text", default, text, parse, True, pending, obsolete, name))
 
 
-def raw(default: str, text: str, *, pending: bool = False, obsolete: bool = False, name: str = "") -> str:
+def raw(
+    default: str, text: str, *, least: int = 0, pending: bool = False, obsolete: bool = False, name: str = ""
+) -> str:
     """Free text whose `$name` are expanded at each use, not when the configuration is read."""
-    return cast(str, Parameter("raw", default, text, str, False, pending, obsolete, name))
+    parse = _text_parser(least, 0) if least else str
+    return cast(str, Parameter("raw", default, text, parse, False, pending, obsolete, name))
 
 
-def words(default: str, text: str, *, pending: bool = False, obsolete: bool = False, name: str = "") -> tuple[str, ...]:
-    """A list, split at commas and white space; `{ ... }` holds a member together and keeps its braces."""
-    return cast("tuple[str, ...]", Parameter("words", default, text, parse_words, True, pending, obsolete, name))
+def words(
+    default: str, text: str, *, least: int = 0, pending: bool = False, obsolete: bool = False, name: str = ""
+) -> tuple[str, ...]:
+    """A list, split at commas and white space; `{ ... }` holds a member together and keeps its braces.
+
+    `least` 1 for a list that may not be empty.
+    """
+    parse = _words_parser if least else parse_words
+    return cast("tuple[str, ...]", Parameter("words", default, text, parse, True, pending, obsolete, name))
 
 
 def code(default: str, text: str, *, pending: bool = False, obsolete: bool = False, name: str = "") -> int:
@@ -170,13 +199,35 @@ def _number_parser(least: int, most: int) -> Callable[[str], int]:
     return parse
 
 
-def _seconds_parser(default: str, least: int) -> Callable[[str], int]:
+def _text_parser(least: int, most: int) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if not value and least:
+            raise ValueError("the value may not be empty: remove the line to get the default")
+        if len(value) < least:
+            raise ValueError(f"{value!r} is too short: at least {least} characters")
+        if most and len(value) > most:
+            raise ValueError(f"{value!r} is too long: at most {most} characters")
+        return value
+
+    return parse
+
+
+def _words_parser(value: str) -> tuple[str, ...]:
+    found = parse_words(value)
+    if not found:
+        raise ValueError("the list may not be empty: remove the line to get the default")
+    return found
+
+
+def _seconds_parser(default: str, least: int, most: int) -> Callable[[str], int]:
     unit = default[-1:].lower() if default[-1:].lower() in UNIT_SECONDS else "s"
 
     def parse(value: str) -> int:
         result = parse_seconds(value, unit)
         if result < least:
             raise ValueError(f"{value} is too short: the least is {least}s")
+        if most and result > most:
+            raise ValueError(f"{value} is too long: the most is {most}s")
         return result
 
     return parse

@@ -11,6 +11,7 @@ class Bounce:
     bounce_size_limit = number(
         "50000",
         "How much of an undelivered message is returned in a bounce, in bytes; of a longer one only the headers are.",
+        least=1,
         pending=True,
     )
     bounce_template_file = text(
@@ -33,6 +34,7 @@ class Bounce:
         "double-bounce",
         "The sender of mail that must never bounce itself, such as reports to the postmaster. Mail to this address "
         "is thrown away, so it must not be anyone's.",
+        least=1,
     )
     soft_bounce = flag(
         "no",
@@ -65,22 +67,26 @@ class Notices:
     bounce_notice_recipient = text(
         "postmaster",
         "Who gets copies of the headers of returned mail, when bounce is among the troubles to report.",
+        least=1,
         pending=True,
     )
     notice_recipient_2bounce = text(
         "postmaster",
         "Who gets mail that could neither be delivered nor returned, when 2bounce is among the troubles to report.",
+        least=1,
         name="2bounce_notice_recipient",
         pending=True,
     )
     delay_notice_recipient = text(
         "postmaster",
         "Who gets copies of the headers of late mail, when delay is among the troubles to report.",
+        least=1,
         pending=True,
     )
     error_notice_recipient = text(
         "postmaster",
         "Who gets reports of policy, protocol, resource, software and data troubles.",
+        least=1,
         pending=True,
     )
 
@@ -92,9 +98,11 @@ class Verp:
         "+=",
         "The two characters that put a recipient's address into the sender's: the first before it, the second in "
         'place of its "@".',
+        least=2,
+        most=2,
         pending=True,
     )
-    verp_delimiter_filter = text("-=+", "Characters that may be asked for as these delimiters.", pending=True)
+    verp_delimiter_filter = text("-=+", "Characters that may be asked for as these delimiters.", least=1, pending=True)
     disable_verp_bounces = flag(
         "no",
         "Whether bounces for such mail go out one for all failed recipients instead of one for each.",

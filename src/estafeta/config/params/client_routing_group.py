@@ -42,6 +42,7 @@ class ClientRoutingGroup(Group):
     host_lookup = words(
         "dns",
         "Where server names are looked up: dns, native (the system's hosts file and services), or both in this order.",
+        least=1,
         pending=True,
     )
     dns_support_level = choice(
@@ -181,6 +182,7 @@ class ClientSaslGroup(Group):
     sasl_type = text(
         "cyrus",
         "Which login code the client uses. All names lead to our own implementation.",
+        least=1,
         pending=True,
     )
     sasl_path = text(

@@ -12,7 +12,7 @@ from .group import Group
 class ClientSessionGroup(Group):
     """One conversation, from connecting to QUIT."""
 
-    helo_name = text("$myhostname", "The host name that the client introduces itself with.")
+    helo_name = text("$myhostname", "The host name that the client introduces itself with.", least=1)
     tcp_port = text(
         "smtp",
         "The port that the client connects to when a next hop names none: a number or a service name.",

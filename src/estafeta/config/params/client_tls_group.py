@@ -57,11 +57,13 @@ class ClientTlsPolicyGroup(Group):
     tls_verify_cert_match = words(
         "hostname",
         "What name the certificate must carry at the level verify: hostname, nexthop, dot-nexthop, or names.",
+        least=1,
         pending=True,
     )
     tls_secure_cert_match = words(
         "nexthop, dot-nexthop",
         "What name the certificate must carry at the level secure: nexthop, dot-nexthop, hostname, or names.",
+        least=1,
         pending=True,
     )
     tls_fingerprint_cert_match = words(
@@ -72,6 +74,7 @@ class ClientTlsPolicyGroup(Group):
     tls_fingerprint_digest = text(
         "${{$compatibility_level} <level {3.6} ? {md5} : {sha256}}",
         "The hash that certificate and key fingerprints are made with, such as sha256.",
+        least=1,
         pending=True,
     )
     tls_servername = text(
@@ -165,11 +168,13 @@ class ClientTlsDetailsGroup(Group):
     tls_ciphers = text(
         "medium",
         "The weakest cipher grade where TLS is used when offered: high, medium or null.",
+        least=1,
         pending=True,
     )
     tls_mandatory_ciphers = text(
         "medium",
         "The weakest cipher grade where TLS is required: high, medium or null.",
+        least=1,
         pending=True,
     )
     tls_exclude_ciphers = words("", "Ciphers or cipher kinds never to use.", pending=True)
@@ -189,13 +194,12 @@ class ClientTlsDetailsGroup(Group):
         "A table for TLS sessions to be resumed. Each worker keeps its sessions in memory; any value turns that on.",
         pending=True,
     )
-    tls_session_cache_timeout = seconds("3600s", "How long a TLS session may be resumed.", pending=True)
+    tls_session_cache_timeout = seconds("3600s", "How long a TLS session may be resumed.", most=8640000, pending=True)
     tls_connection_reuse = flag("no", "Whether an encrypted connection may be kept for the next message.", pending=True)
     tls_loglevel = number(
         "0",
         "How much to log about TLS: 0 nothing, 1 a summary of each handshake, up to 4, the whole exchange in "
         "hexadecimal.",
-        most=4,
         pending=True,
     )
     tls_loglevel_maps = words("", "Tables that give another TLS log level by destination.", pending=True)

@@ -53,6 +53,7 @@ class Identity:
     mail_name = text(
         "Estafeta",
         "The name of the mail system, which appears in the SMTP greeting, in Received headers and in bounces.",
+        least=1,
     )
     mail_version = text("", "The version of the mail system, as greetings and reports show it when asked to.")
     mail_release_date = text("", "The date of this version, eight digits: year, month, day.")

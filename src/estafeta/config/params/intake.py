@@ -44,6 +44,7 @@ class MessageLimits:
     in_flow_delay = seconds(
         "1s",
         "How long a new message waits when mail arrives faster than it is delivered. 0 turns the brake off.",
+        most=10,
         pending=True,
     )
 
@@ -215,5 +216,6 @@ class Smtputf8:
         "sendmail, verify",
         "For which mail a need for SMTPUTF8 is found out by looking at it: sendmail, smtpd, qmqpd, forward, bounce, "
         "notify, verify, or all.",
+        least=1,
         pending=True,
     )

@@ -64,16 +64,19 @@ class Local:
     command_expansion_filter = raw(
         "1234567890!@%-_=+:,./abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ",
         'Characters that may stand in values put into mailbox commands; all others become "_".',
+        least=1,
         pending=True,
     )
     execution_directory_expansion_filter = raw(
         "1234567890!@%-_=+:,./abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ",
         'Characters that may stand in values put into the name of a command\'s directory; all others become "_".',
+        least=1,
         pending=True,
     )
     forward_expansion_filter = raw(
         "1234567890!@%-_=+:,./abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ",
         'Characters that may stand in values put into the search path for forward files; all others become "_".',
+        least=1,
         pending=True,
     )
     command_execution_directory = raw(
@@ -186,6 +189,7 @@ class Mailboxes:
         "fcntl, dotlock",
         "How an mbox file is locked while local(8) adds to it: fcntl, flock, dotlock. It must be what the mail "
         "reading programs use.",
+        least=1,
     )
     deliver_lock_attempts = number("20", "How often locking a mailbox is tried before the mail waits.", least=1)
     deliver_lock_delay = seconds("1s", "The pause between two attempts to lock a mailbox.", least=1)

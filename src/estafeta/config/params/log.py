@@ -12,25 +12,29 @@ class Log:
     maillog_file_prefixes = words(
         "/var, /dev/stdout",
         "Directories that the log file must be in, so that a mistake does not overwrite something else.",
+        least=1,
     )
     maillog_file_permissions = text("0600", "The file mode that a new log file gets, in octal, such as 0600 or 0644.")
     maillog_file_rotate_suffix = text(
         "%Y%m%d-%H%M%S",
         "What `postfix logrotate` appends to the name of the finished log file, in the form of strftime.",
+        least=1,
     )
     maillog_file_compressor = text(
         "gzip",
         "The command that `postfix logrotate` compresses the finished log file with.",
+        least=1,
     )
     postlogd_watchdog_timeout = seconds(
         "10s",
         "How long the log writer may be stuck before it is ended and started again.",
         least=10,
     )
-    syslog_facility = text("mail", "The syslog facility that lines are logged under.")
+    syslog_facility = text("mail", "The syslog facility that lines are logged under.", least=1)
     syslog_name = text(
         "${multi_instance_name?{$multi_instance_name}:{postfix}}",
         "What comes before the program's name in a log line, as in postfix/smtpd. Log readers look for it.",
+        least=1,
     )
     delay_logging_resolution_limit = number(
         "2",

@@ -12,22 +12,25 @@ class LookupTables:
         "hash",
         "The table type that postmap, postalias and newaliases make when none is written, and that defaults such as "
         "alias_maps name.",
+        least=1,
     )
     default_cache_db_type = text("btree", "The table type of the caches that programs write for themselves.")
     lmdb_map_size = number(
         "16777216",
         "How large an LMDB table may be at first, in bytes. It grows by itself when it is full.",
-        least=8192,
+        least=1,
     )
     berkeley_db_create_buffer_size = number(
         "16777216",
         "How much memory Berkeley DB uses to make a table, in bytes. Our hash and btree tables are LMDB files, so "
         "this has no effect.",
+        least=1,
     )
     berkeley_db_read_buffer_size = number(
         "131072",
         "How much memory Berkeley DB uses to read a table, in bytes. Our hash and btree tables are LMDB files, so "
         "this has no effect.",
+        least=1,
     )
     socketmap_max_query_size = number(
         "10000",

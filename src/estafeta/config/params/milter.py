@@ -26,6 +26,7 @@ class Milters:
     milter_protocol = text(
         "6",
         "The version of the filter protocol, with options such as no_header_reply. 6 suits all present filters.",
+        least=1,
         pending=True,
     )
     milter_connect_timeout = seconds(
@@ -59,11 +60,13 @@ class MilterMacros:
     milter_macro_daemon_name = text(
         "$myhostname",
         "What filters get to see as the name of this mail server, {daemon_name}.",
+        least=1,
         pending=True,
     )
     milter_macro_v = text(
         "$mail_name $mail_version",
         "What filters get to see as the version of the mail system, v.",
+        least=1,
         pending=True,
     )
     milter_macro_defaults = words(

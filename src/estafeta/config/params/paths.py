@@ -21,6 +21,7 @@ class Paths:
         "/var/lib/postfix",
         "A directory for files that programs write for themselves, such as caches. It belongs to the mail system's "
         "account and to nobody else.",
+        least=1,
     )
     meta_directory = text(
         "/etc/postfix",
@@ -38,41 +39,47 @@ class Paths:
     shlib_directory = text(
         "no",
         "Where Postfix keeps its plug-in libraries. We have none, and the value only appears in what postconf prints.",
+        least=1,
     )
     process_id_directory = text(
         "pid",
         "The directory for files with process numbers and locks, relative to the queue directory.",
+        least=1,
     )
     alternate_config_directories = words(
         "",
         "Other configuration directories that commands with extra rights may be pointed to by ordinary users with "
         "`-c`.",
     )
-    sendmail_path = text("/usr/sbin/sendmail", "Where the sendmail command is installed.")
-    newaliases_path = text("/usr/bin/newaliases", "Where the newaliases command is installed.")
-    mailq_path = text("/usr/bin/mailq", "Where the mailq command is installed.")
-    manpage_directory = text("/usr/local/man", "Where the manual pages are installed.")
-    html_directory = text("no", "Where the documentation in HTML is installed, or no.")
-    readme_directory = text("no", "Where the plain documentation is installed, or no.")
+    sendmail_path = text("/usr/sbin/sendmail", "Where the sendmail command is installed.", least=1)
+    newaliases_path = text("/usr/bin/newaliases", "Where the newaliases command is installed.", least=1)
+    mailq_path = text("/usr/bin/mailq", "Where the mailq command is installed.", least=1)
+    manpage_directory = text("/usr/local/man", "Where the manual pages are installed.", least=1)
+    html_directory = text("no", "Where the documentation in HTML is installed, or no.", least=1)
+    readme_directory = text("no", "Where the plain documentation is installed, or no.", least=1)
     sample_directory = text(
         "/etc/postfix",
         "Where sample configuration files used to be. It is no longer used.",
+        least=1,
         obsolete=True,
     )
-    openssl_path = text("openssl", "The openssl command, for programs that create keys and certificates.")
+    openssl_path = text("openssl", "The openssl command, for programs that create keys and certificates.", least=1)
     mail_owner = text(
         "postfix",
         "The account that owns the queue and that most services run as. It must not be shared with any other use.",
+        least=1,
     )
     setgid_group = text(
         "postdrop",
         "The group that lets sendmail and postqueue reach the queue on behalf of ordinary users. It must have no "
         "members.",
+        least=1,
     )
     default_privs = text(
         "nobody",
         "The account whose rights are used to deliver to commands and files when no user is involved. Never choose "
         "root or the mail system's own account.",
+        least=1,
         pending=True,
     )
 

@@ -46,13 +46,13 @@ class Postscreen:
     postscreen_pre_queue_limit = number(
         "$default_process_limit",
         "How many clients may be in tests at the same time; further ones are told to come later.",
-        least=1,
+        least=10,
         pending=True,
     )
     postscreen_post_queue_limit = number(
         "$default_process_limit",
         "How many clients that passed may wait for a free smtpd; further ones are told to come later.",
-        least=1,
+        least=5,
         pending=True,
     )
     postscreen_client_connection_count_limit = number(
@@ -117,7 +117,12 @@ class PostscreenBeforeGreeting:
         "negative for lists of good clients.",
         pending=True,
     )
-    postscreen_dnsbl_threshold = number("1", "The sum of weights from which a client counts as listed.", pending=True)
+    postscreen_dnsbl_threshold = number(
+        "1",
+        "The sum of weights from which a client counts as listed.",
+        least=1,
+        pending=True,
+    )
     postscreen_dnsbl_allowlist_threshold = number(
         "${postscreen_dnsbl_whitelist_threshold?{$postscreen_dnsbl_whitelist_threshold}:{0}}",
         "The sum of weights, below 0, from which a client passes without further tests. 0 turns this off.",
@@ -218,7 +223,7 @@ class PostscreenSession:
     postscreen_command_time_limit = seconds(
         "${stress?{10}:{300}}s",
         "How long postscreen waits for a client's command.",
-        least=5,
+        least=1,
         pending=True,
     )
     postscreen_command_filter = words(
@@ -260,5 +265,6 @@ class PostscreenSession:
     postscreen_expansion_filter = raw(
         "$smtpd_expansion_filter",
         'Characters that may stand in values put into postscreen\'s replies; all others become "_".',
+        least=1,
         pending=True,
     )

@@ -27,6 +27,7 @@ class Processes:
         "100",
         "After how many requests a Postfix process ends and makes room for a fresh one. Our processes stay, so this "
         "has no effect.",
+        least=1,
     )
     max_idle = seconds(
         "100s",
@@ -126,65 +127,76 @@ class Processes:
 class ServiceNames:
     """The names in master.cf under which programs find one another."""
 
-    bounce_service_name = text("bounce", "The service that records and reports mail that cannot be delivered.")
-    defer_service_name = text("defer", "The service that records why mail has to wait.")
-    trace_service_name = text("trace", "The service that reports deliveries that a sender asked about.")
+    bounce_service_name = text("bounce", "The service that records and reports mail that cannot be delivered.", least=1)
+    defer_service_name = text("defer", "The service that records why mail has to wait.", least=1)
+    trace_service_name = text("trace", "The service that reports deliveries that a sender asked about.", least=1)
     cleanup_service_name = text(
         "cleanup",
         "The service that takes in new mail. Its `-o` options in master.cf apply where the same work is done inside "
         "smtpd and pickup.",
+        least=1,
     )
     rewrite_service_name = text(
         "rewrite",
         "The service that rewrites and routes addresses. The work is done inside the programs that need it, with "
         "the `-o` options of this entry.",
+        least=1,
     )
-    queue_service_name = text("qmgr", "The service that manages the queue, qmgr.")
-    pickup_service_name = text("pickup", "The service that collects mail from the sendmail command.")
-    showq_service_name = text("showq", "The service that lists the queue.")
+    queue_service_name = text("qmgr", "The service that manages the queue, qmgr.", least=1)
+    pickup_service_name = text("pickup", "The service that collects mail from the sendmail command.", least=1)
+    showq_service_name = text("showq", "The service that lists the queue.", least=1)
     error_service_name = text(
         "error",
         "The service that returns all mail it is given. The queue manager hands it mail that cannot go anywhere.",
+        least=1,
     )
     flush_service_name = text(
         "flush",
         "The service that keeps account of the mail that waits for each domain, for ETRN.",
+        least=1,
         pending=True,
     )
     smtpd_service_name = text(
         "smtpd",
         "The service that postscreen hands clients to who passed its tests.",
+        least=1,
         pending=True,
     )
-    postlog_service_name = text("postlog", "The service that writes the log file for all others.")
+    postlog_service_name = text("postlog", "The service that writes the log file for all others.", least=1)
     connection_cache_service_name = text(
         "scache",
         "The service that keeps connections in Postfix. Each of our worker processes keeps its own, so the name is "
         "not used.",
+        least=1,
     )
     proxymap_service_name = text(
         "proxymap",
         "The service that reads tables for others in Postfix. Our programs open tables before they give up their "
         "rights, so the name is not used.",
+        least=1,
     )
     proxywrite_service_name = text(
         "proxywrite",
         "The service that writes tables for others in Postfix. Our programs write their own, so the name is not used.",
+        least=1,
     )
     tlsmgr_service_name = text(
         "tlsmgr",
         "The service that keeps keys and sessions for TLS in Postfix. Here the programs do this themselves, so the "
         "name is not used.",
+        least=1,
     )
     tlsproxy_service_name = text(
         "tlsproxy",
         "The service that encrypts for others in Postfix. Here the programs do this themselves, so the name is not "
         "used.",
+        least=1,
     )
     dnsblog_service_name = text(
         "dnsblog",
         "The service that makes DNS list queries for postscreen in Postfix. Here postscreen makes them itself, so "
         "the name is not used.",
+        least=1,
     )
 
 

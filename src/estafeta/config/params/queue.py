@@ -11,8 +11,13 @@ class Queue:
     maximal_queue_lifetime = seconds(
         "5d",
         "How long a message may stay deferred before it is returned to its sender. 0 tries once.",
+        most=8640000,
     )
-    bounce_queue_lifetime = seconds("5d", "How long a bounce may stay deferred before it is given up. 0 tries once.")
+    bounce_queue_lifetime = seconds(
+        "5d",
+        "How long a bounce may stay deferred before it is given up. 0 tries once.",
+        most=8640000,
+    )
     minimal_backoff_time = seconds(
         "300s",
         "The shortest time between two attempts to deliver a message. Destinations that cannot be reached are left "
@@ -52,7 +57,7 @@ class Queue:
         "100",
         "How much of the delivery power one large message could claim, in percent, in an earlier Postfix scheduler. "
         "It has no effect.",
-        least=1,
+        least=10,
         most=100,
         obsolete=True,
     )
@@ -81,12 +86,12 @@ class Queue:
         "deferred, defer",
         "Postfix queues that are spread over subdirectories. Our spool needs this only for deferred and held mail, "
         "and does it by itself.",
+        least=1,
     )
     hash_queue_depth = number(
         "1",
         "How many levels of subdirectories Postfix uses for the queues named above. Our spool decides this by itself.",
         least=1,
-        most=16,
     )
     enable_long_queue_ids = flag(
         "no",

@@ -66,7 +66,11 @@ class AddressForm:
         "alone.",
         pending=True,
     )
-    empty_address_recipient = text("MAILER-DAEMON", "Who receives mail that is addressed to the empty address <>.")
+    empty_address_recipient = text(
+        "MAILER-DAEMON",
+        "Who receives mail that is addressed to the empty address <>.",
+        least=1,
+    )
 
 
 class CanonicalMaps:
@@ -89,16 +93,19 @@ class CanonicalMaps:
         "envelope_sender, envelope_recipient, header_sender, header_recipient",
         "Which addresses the canonical tables apply to: envelope_sender, envelope_recipient, header_sender, "
         "header_recipient.",
+        least=1,
         pending=True,
     )
     sender_canonical_classes = words(
         "envelope_sender, header_sender",
         "Which sender addresses their canonical tables apply to: envelope_sender, header_sender.",
+        least=1,
         pending=True,
     )
     recipient_canonical_classes = words(
         "envelope_recipient, header_recipient",
         "Which recipient addresses their canonical tables apply to: envelope_recipient, header_recipient.",
+        least=1,
         pending=True,
     )
     masquerade_domains = words(

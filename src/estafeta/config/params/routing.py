@@ -24,14 +24,20 @@ class Routing:
     default_transport = text(
         "smtp",
         "The transport, with or without a next hop, for mail to domains that are not of any class of this system.",
+        least=1,
     )
     local_transport = text(
         "local:$myhostname",
         "The transport for the local class: the domains of mydestination and addresses at this machine's own IP "
         "addresses.",
+        least=1,
     )
-    relay_transport = text("relay", "The transport for the relay class, whose mail this system accepts for others.")
-    virtual_transport = text("virtual", "The transport for the virtual mailbox class.")
+    relay_transport = text(
+        "relay",
+        "The transport for the relay class, whose mail this system accepts for others.",
+        least=1,
+    )
+    virtual_transport = text("virtual", "The transport for the virtual mailbox class.", least=1)
     relay_domains = words(
         "${{$compatibility_level} <level {2} ? {$mydestination} : {}}",
         "Domains of the relay class: this system accepts their mail from anyone and passes it on. Names, files or "
@@ -86,17 +92,20 @@ class Routing:
     empty_address_relayhost_maps_lookup_key = text(
         "<>",
         "What to look up in place of the empty sender in the table of relay hosts by sender.",
+        least=1,
         pending=True,
     )
     empty_address_default_transport_maps_lookup_key = text(
         "<>",
         "What to look up in place of the empty sender in the table of default transports by sender.",
+        least=1,
         pending=True,
     )
     disable_dns_lookups = flag(
         "no",
         "Whether the SMTP and LMTP clients do without DNS. Next hops are then found through the system's own host "
-        "name lookup, without MX records.",
+        "name lookup, without MX records. smtp_dns_support_level = disabled is the present way to say this.",
+        obsolete=True,
     )
     ignore_mx_lookup_error = flag(
         "no",

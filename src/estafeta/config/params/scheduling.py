@@ -26,11 +26,13 @@ class Scheduling:
         "1",
         "By how much a good delivery widens a destination's concurrency window: a number from 0 to 1, or a number "
         'over "concurrency" or "sqrt_concurrency".',
+        least=1,
     )
     default_destination_concurrency_negative_feedback = text(
         "1",
         "By how much a failed delivery narrows a destination's concurrency window: a number from 0 to 1, or a "
         'number over "concurrency" or "sqrt_concurrency".',
+        least=1,
     )
     default_destination_concurrency_failed_cohort_limit = number(
         "1",
@@ -68,7 +70,6 @@ class Scheduling:
     default_recipient_limit = number(
         "20000",
         "The most recipients held in memory for one transport, over all of its messages.",
-        least=1,
     )
     default_extra_recipient_limit = number(
         "1000",

@@ -136,6 +136,7 @@ class SmtpdReplies:
         "$rbl_code Service unavailable; $rbl_class [$rbl_what] blocked using $rbl_domain${rbl_reason?; $rbl_reason}",
         "The reply when a DNS list forbids something, with $rbl_code, $rbl_class, $rbl_what, $rbl_domain, "
         "$rbl_reason and others filled in.",
+        least=1,
         pending=True,
     )
     rbl_reply_maps = words("", "Tables that give another such reply by the name of the DNS list.", pending=True)
@@ -154,22 +155,26 @@ class SmtpdReplies:
     smtpd_expansion_filter = raw(
         "\\t\\40!\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\\\]^_`abcdefghijklmnopqrstuvwxyz{|}~",
         'Characters that may stand in values put into such replies; all others become "_".',
+        least=1,
         pending=True,
     )
     reject_tempfail_action = text(
         "defer_if_permit",
         "What to do when a restriction that could reject fails for now: defer_if_permit (later, unless something "
         "else rejects), defer (later, at once) or a like action.",
+        least=1,
         pending=True,
     )
     unknown_address_tempfail_action = text(
         "$reject_tempfail_action",
         "What to do when DNS fails while a sender or recipient domain is looked up.",
+        least=1,
         pending=True,
     )
     unknown_helo_hostname_tempfail_action = text(
         "$reject_tempfail_action",
         "What to do when DNS fails while a HELO name is looked up.",
+        least=1,
         pending=True,
     )
 

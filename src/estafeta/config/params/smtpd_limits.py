@@ -30,7 +30,7 @@ class SmtpdLimits:
         "How long the reply to a faulty command is held back, once there were too many; it slows down clients that "
         "go wrong.",
     )
-    smtpd_soft_error_limit = number("10", "After how many errors in a session replies are held back.")
+    smtpd_soft_error_limit = number("10", "After how many errors in a session replies are held back.", least=1)
     smtpd_hard_error_limit = number(
         "${stress?{1}:{20}}",
         "After how many errors in a session smtpd hangs up with 421.",

@@ -13,12 +13,14 @@ class SmtpdSasl:
         "cyrus",
         "Who checks logins: cyrus (a Cyrus configuration and its password files), dovecot (a Dovecot server's "
         "socket) or estafeta (our own).",
+        least=1,
         pending=True,
     )
     smtpd_sasl_path = text(
         "smtpd",
         "For dovecot, the socket to ask, relative to the queue directory; for cyrus, the name of the configuration "
         'file without ".conf".',
+        least=1,
         pending=True,
     )
     cyrus_sasl_config_path = words(
@@ -26,7 +28,7 @@ class SmtpdSasl:
         "Directories in which the Cyrus configuration file is looked for. Empty uses the usual ones.",
         pending=True,
     )
-    smtpd_sasl_service = text("smtp", "The service name that is passed to the login mechanisms.", pending=True)
+    smtpd_sasl_service = text("smtp", "The service name that is passed to the login mechanisms.", least=1, pending=True)
     smtpd_sasl_local_domain = text(
         "",
         "The realm that is given to logins that name none, for mechanisms that have realms.",

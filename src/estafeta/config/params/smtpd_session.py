@@ -11,6 +11,7 @@ class SmtpdSession:
     smtpd_banner = text(
         "$myhostname ESMTP $mail_name",
         "The text after 220 in the greeting. The standard wants this machine's full host name first.",
+        least=1,
     )
     smtpd_helo_required = flag("no", "Whether a client must introduce itself with HELO or EHLO before MAIL.")
     disable_vrfy_command = flag(

@@ -108,6 +108,7 @@ class SmtpdTls:
     smtpd_tls_fingerprint_digest = text(
         "${{$compatibility_level} <level {3.6} ? {md5} : {sha256}}",
         "The hash that fingerprints of clients' certificates and keys are made with, such as sha256.",
+        least=1,
         pending=True,
     )
     smtpd_tls_enable_rpk = flag(
@@ -118,11 +119,13 @@ class SmtpdTls:
     smtpd_tls_ciphers = text(
         "medium",
         "The weakest cipher grade where TLS is offered: high, medium or null.",
+        least=1,
         pending=True,
     )
     smtpd_tls_mandatory_ciphers = text(
         "medium",
         "The weakest cipher grade where clients must use TLS: high, medium or null.",
+        least=1,
         pending=True,
     )
     smtpd_tls_exclude_ciphers = words("", "Ciphers or cipher kinds that smtpd never uses.", pending=True)
@@ -169,6 +172,7 @@ class SmtpdTls:
     smtpd_tls_session_cache_timeout = seconds(
         "3600s",
         "How long a client may resume a TLS session. 0 turns that off.",
+        most=8640000,
         pending=True,
     )
     smtpd_tls_always_issue_session_ids = flag(
@@ -185,7 +189,6 @@ class SmtpdTls:
         "0",
         "How much smtpd logs about TLS: 0 nothing, 1 a summary of each handshake, up to 4, the whole exchange in "
         "hexadecimal.",
-        most=4,
         pending=True,
     )
     smtpd_tls_loglevel_maps = words("", "Tables that give smtpd another TLS log level by client.", pending=True)

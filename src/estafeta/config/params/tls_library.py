@@ -11,11 +11,13 @@ class TlsLibrary:
     tls_high_cipherlist = text(
         "aNULL:-aNULL:HIGH:!SEED:!IDEA:!3DES:!RC2:!RC4:!RC5:!kDH:!kECDH:!aDSS:!MD5:@STRENGTH",
         'The ciphers of the grade "high", in OpenSSL\'s notation. Grades are best left as they are.',
+        least=1,
         pending=True,
     )
     tls_medium_cipherlist = text(
         "aNULL:-aNULL:HIGH:MEDIUM:!SEED:!IDEA:!3DES:!RC2:!RC4:!RC5:!kDH:!kECDH:!aDSS:!MD5:+RC4:@STRENGTH",
         'The ciphers of the grade "medium" and better, in OpenSSL\'s notation.',
+        least=1,
         pending=True,
     )
     tls_low_cipherlist = text(
@@ -33,21 +35,30 @@ class TlsLibrary:
     tls_null_cipherlist = text(
         "eNULL:!kDH:!kECDH:!aDSS:!MD5:!aNULL",
         'The ciphers of the grade "null", which prove who is speaking but hide nothing.',
+        least=1,
         pending=True,
     )
     tls_preempt_cipherlist = flag("no", "Whether the server's order of ciphers goes before the client's.", pending=True)
     tls_eecdh_auto_curves = words(
         "X25519 X448 prime256v1 secp384r1 secp521r1",
         "The elliptic curves offered for key exchange where client and server agree on one, best first.",
+        least=1,
         pending=True,
     )
     tls_eecdh_strong_curve = text(
         "prime256v1",
         'The elliptic curve of the grade "strong".',
+        least=1,
         pending=True,
         obsolete=True,
     )
-    tls_eecdh_ultra_curve = text("secp384r1", 'The elliptic curve of the grade "ultra".', pending=True, obsolete=True)
+    tls_eecdh_ultra_curve = text(
+        "secp384r1",
+        'The elliptic curve of the grade "ultra".',
+        least=1,
+        pending=True,
+        obsolete=True,
+    )
     tls_ffdhe_auto_groups = words(
         "ffdhe2048 ffdhe3072",
         "The well-known Diffie-Hellman groups offered for key exchange beside elliptic curves. Empty offers none.",
@@ -56,6 +67,7 @@ class TlsLibrary:
     tls_dane_digests = words(
         "sha512 sha256",
         "The hash functions for DANE records that are supported, strongest first.",
+        least=1,
         pending=True,
     )
     tls_trust_server_ccerts = flag(

@@ -83,7 +83,6 @@ class TransportGroup(Group):
     recipient_limit = number(
         "$default_recipient_limit",
         "The most recipients that qmgr holds in memory for this transport, over all of its messages.",
-        least=1,
     )
     extra_recipient_limit = number(
         "$default_extra_recipient_limit",

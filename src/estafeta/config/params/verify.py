@@ -70,21 +70,34 @@ class AddressVerification:
         "How often the sender address of probes changes, so that no one can send to it for long. 0 keeps it the same.",
         pending=True,
     )
-    address_verify_service_name = text("verify", "The service that makes probes and remembers them.", pending=True)
-    address_verify_default_transport = text("$default_transport", "The default transport for probes.", pending=True)
+    address_verify_service_name = text(
+        "verify",
+        "The service that makes probes and remembers them.",
+        least=1,
+        pending=True,
+    )
+    address_verify_default_transport = text(
+        "$default_transport",
+        "The default transport for probes.",
+        least=1,
+        pending=True,
+    )
     address_verify_local_transport = text(
         "$local_transport",
         "The transport for probes of local addresses.",
+        least=1,
         pending=True,
     )
     address_verify_relay_transport = text(
         "$relay_transport",
         "The transport for probes of relay recipients.",
+        least=1,
         pending=True,
     )
     address_verify_virtual_transport = text(
         "$virtual_transport",
         "The transport for probes of virtual mailboxes.",
+        least=1,
         pending=True,
     )
     address_verify_relayhost = text("$relayhost", "The relay host for probes.", pending=True)
@@ -118,6 +131,7 @@ class AddressVerification:
     unverified_recipient_tempfail_action = text(
         "$reject_tempfail_action",
         "What to do while a recipient's probe has no outcome yet.",
+        least=1,
         pending=True,
     )
     unverified_sender_reject_code = code("450", "The reply code for a sender whose probe failed.", pending=True)
@@ -135,5 +149,6 @@ class AddressVerification:
     unverified_sender_tempfail_action = text(
         "$reject_tempfail_action",
         "What to do while a sender's probe has no outcome yet.",
+        least=1,
         pending=True,
     )

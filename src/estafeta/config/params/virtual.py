@@ -59,6 +59,7 @@ class VirtualMailboxes:
     virtual_mailbox_lock = words(
         "fcntl, dotlock",
         "How an mbox file is locked while virtual(8) adds to it: fcntl, flock, dotlock.",
+        least=1,
     )
     virtual_uid_maps = words(
         "",
@@ -72,6 +73,7 @@ class VirtualMailboxes:
         "100",
         "User numbers below this, as found in the table, are not accepted, so that a wrong table cannot deliver as "
         "a system account.",
+        least=1,
     )
     virtual_delivery_status_filter = words(
         "$default_delivery_status_filter",
