@@ -10,28 +10,12 @@ connection, delivering.
 
 from __future__ import annotations
 
-import re
+from estafeta.mail.address import quote
 
 RESOLUTION = 2
 """Digits after the point: the default of delay_logging_resolution_limit."""
 
 Delays = tuple[float, float, float, float]
-
-_DOT_ATOM = r"[^\x00-\x20\"(),.:;<>@\[\\\]\x7f]+"
-_PLAIN_LOCAL = re.compile(rf"{_DOT_ATOM}(?:\.{_DOT_ATOM})*")
-_TO_ESCAPE = re.compile(r'([\\"\r])')
-
-
-def shown(address: str) -> str:
-    """The address as mail headers show it: a local part that is not a dot-atom is quoted. RFC 5322 3.4.1."""
-    if not address:
-        return address
-    local, at, domain = address.rpartition("@")
-    if not at:
-        local, domain = domain, ""
-    if _PLAIN_LOCAL.fullmatch(local):
-        return address
-    return '"' + _TO_ESCAPE.sub(r"\\\1", local) + '"' + at + domain
 
 
 def delay_text(seconds: float, limit: int = RESOLUTION) -> str:
@@ -83,7 +67,7 @@ def delivery_line(
     `conn_use` counts the deliveries over the same connection; it is shown from the second on. `limit` is
     delay_logging_resolution_limit.
     """
-    orig_to = f", orig_to=<{shown(original)}>" if original and original != recipient else ""
+    orig_to = f", orig_to=<{quote(original)}>" if original and original != recipient else ""
     use = f", conn_use={conn_use}" if conn_use > 1 else ""
     before, queued, connecting, delivering = delays
     total = delay_text(before + queued + connecting + delivering, limit)
@@ -96,6 +80,6 @@ def delivery_line(
         )
     )
     return (
-        f"{queue_id}: to=<{shown(recipient)}>{orig_to}, relay={relay}{use}, delay={total}, delays={parts}, "
+        f"{queue_id}: to=<{quote(recipient)}>{orig_to}, relay={relay}{use}, delay={total}, delays={parts}, "
         f"dsn={dsn}, status={status} ({text})"
     )

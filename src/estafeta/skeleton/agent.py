@@ -6,11 +6,7 @@ once, one frame of reports for each turn of the event loop, the `to=<...>` log l
 whatever goes wrong in an agent is Deferred.
 
     class DiscardService(DeliveryAgent):
-        def __init__(self, context: Context) -> None:
-        super().__init__(context)
-        self.conversations: set[Conversation] = set()
-
-    async def deliver(self, delivery: Delivery) -> Answer:
+        async def deliver(self, delivery: Delivery) -> Answer:
             return Answer([self.settle(delivery, each, Sent("2.0.0", "gone")) for each in delivery.recipients])
 """
 
@@ -31,7 +27,7 @@ from estafeta.mail.logline import delays_of, delivery_line
 from estafeta.mail.outcome import STATUS_WORD, Bounced, Deferred, Outcome, Sent
 from estafeta.net.frames import Frames
 from estafeta.services.delivery import ENDING, Delivery, Ready, Report, decode_to_agent, encode, result_of
-from estafeta.skeleton.service import Service
+from estafeta.skeleton.service import Context, Service
 
 
 @dataclass(slots=True)
@@ -51,6 +47,10 @@ class DeliveryAgent(Service):
 
     connections = 1
     """A worker that talks to qmgr is busy: the next connection is for the next worker."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.conversations: set[Conversation] = set()
 
     async def deliver(self, delivery: Delivery) -> Answer:
         """Deliver to all of `delivery.recipients`; log each through `settle`. May raise: all is put off."""
@@ -90,13 +90,12 @@ class DeliveryAgent(Service):
         the deliveries over it.
         """
         status = STATUS_WORD[type(outcome)]
+        if isinstance(outcome, Bounced) and self.conf.soft_bounce:
+            status = "SOFTBOUNCE"
+            softer = "4" + outcome.dsn[1:]
+            outcome = Deferred(softer, outcome.text, outcome.relay, outcome.remote_mta, outcome.diagnostic)
         if delivery.trace & TRACE_VERIFY:
             status = "deliverable" if isinstance(outcome, Sent) else "undeliverable"
-        elif isinstance(outcome, Bounced) and self.conf.soft_bounce:
-            status = "SOFTBOUNCE"
-            outcome = Deferred(
-                "4" + outcome.dsn[1:], outcome.text, outcome.relay, outcome.remote_mta, outcome.diagnostic
-            )
         log.info(
             delivery_line(
                 delivery.queue_id,
