@@ -35,6 +35,8 @@ class Parameter:
     pending: bool = False
     obsolete: bool = False
     name: str = ""
+    limits: str = ""
+    """For the manual: `at least 1`, `at most 100`, or the words of a choice. Empty where anything of the kind goes."""
 
 
 def flag(default: str, text: str, *, pending: bool = False, obsolete: bool = False, name: str = "") -> bool:
@@ -54,7 +56,7 @@ def number(
 ) -> int:
     """A whole number; `most` 0 for no upper limit. Sizes are numbers too, in bytes."""
     parse = _number_parser(least, most)
-    return cast(int, Parameter("number", default, text, parse, True, pending, obsolete, name))
+    return cast(int, Parameter("number", default, text, parse, True, pending, obsolete, name, _range(least, most)))
 
 
 def seconds(
@@ -72,7 +74,8 @@ def seconds(
     `most` 0 for no upper limit.
     """
     parse = _seconds_parser(default, least, most)
-    return cast(int, Parameter("seconds", default, text, parse, True, pending, obsolete, name))
+    limits = _range(least, most, "s")
+    return cast(int, Parameter("seconds", default, text, parse, True, pending, obsolete, name, limits))
 
 
 def text(
@@ -129,7 +132,8 @@ def choice(
     The empty text is allowed where the default is empty or `empty` says so.
     """
     parse = _choice_parser(values.split(), allow_empty=empty or not default)
-    return cast(str, Parameter("choice", default, text, parse, True, pending, obsolete, name))
+    limits = ", ".join(values.split())
+    return cast(str, Parameter("choice", default, text, parse, True, pending, obsolete, name, limits))
 
 
 def mirror(source: Value, name: str, text: str, *, pending: bool = False, obsolete: bool = False) -> Value:
@@ -197,6 +201,12 @@ def _number_parser(least: int, most: int) -> Callable[[str], int]:
         return result
 
     return parse
+
+
+def _range(least: int, most: int, unit: str = "") -> str:
+    ends = [f"at least {least}{unit}"] if least else []
+    ends += [f"at most {most}{unit}"] if most else []
+    return ", ".join(ends)
 
 
 def _text_parser(least: int, most: int) -> Callable[[str], str]:
