@@ -60,7 +60,7 @@ class Headers:
     )
     undisclosed_recipients_header = text(
         "",
-        'The header to add to a message without any To, Cc or Bcc header, in the form "To: text". Empty adds none.',
+        'The header to add to a message without any To or Cc header, in the form "To: text;". Empty adds none.',
     )
     message_drop_headers = words(
         "bcc, content-length, resent-bcc, return-path",

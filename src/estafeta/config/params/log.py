@@ -11,7 +11,7 @@ class Log:
     maillog_file = text("", "The file to log to, or /dev/stdout. Empty logs through syslog.")
     maillog_file_prefixes = words(
         "/var, /dev/stdout",
-        "Directories that the log file must be in, so that a mistake does not overwrite something else.",
+        "What the name of the log file must begin with, so that a mistake does not overwrite something else.",
         least=1,
     )
     maillog_file_permissions = text("0600", "The file mode that a new log file gets, in octal, such as 0600 or 0644.")

@@ -110,12 +110,14 @@ class Instances:
     )
     postmulti_start_commands = words(
         "start",
-        "The commands that postmulti runs in the order of the list, passing over instances that are not enabled.",
+        "The commands that postmulti takes for a start: instances that are not enabled are only checked, and a "
+        "failure keeps the later ones of a group from starting.",
         pending=True,
     )
     postmulti_stop_commands = words(
         "stop abort drain quick-stop",
-        "The commands that postmulti runs in the reverse order of the list of instances.",
+        "The commands that postmulti takes for a stop: instances that are not enabled are passed over, and the "
+        "others are taken in reverse order.",
         pending=True,
     )
     postmulti_control_commands = words(

@@ -78,8 +78,8 @@ class Queue:
     )
     queue_minfree = number(
         "0",
-        "How much space must be free where the queue is, in bytes, for mail to be accepted. 0 sets no limit, but "
-        "one and a half times the message size limit is the least that should be there.",
+        "How much space must be free where the queue is, in bytes, for mail to be accepted. With 0, one and a half "
+        "times the message size limit must be.",
         pending=True,
     )
     hash_queue_names = words(

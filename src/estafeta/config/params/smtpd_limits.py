@@ -54,8 +54,8 @@ class SmtpdLimits:
     )
     smtpd_history_flush_threshold = number(
         "100",
-        "How many commands of a session are remembered, for a report to the postmaster, before the older ones are "
-        "forgotten.",
+        "How many lines of a session are kept for a report to the postmaster; with more, the next EHLO, RSET or end "
+        "of a message clears them.",
         least=1,
         pending=True,
     )

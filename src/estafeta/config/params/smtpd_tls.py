@@ -146,10 +146,10 @@ class SmtpdTls:
     )
     smtpd_tls_eecdh_grade = choice(
         "auto",
-        "How elliptic curves for key exchange are chosen: auto lets client and server agree, strong and ultra use "
-        "one fixed curve, none uses no curves.",
+        "How elliptic curves for key exchange used to be chosen. Whatever is written, client and server agree on a "
+        "curve, as with auto.",
         "none strong ultra auto",
-        pending=True,
+        obsolete=True,
     )
     smtpd_tls_dh1024_param_file = text(
         "",
