@@ -40,7 +40,6 @@ class Bounce:
         "no",
         "Whether every final failure is turned into a temporary one, so that mail waits instead of being returned. "
         "Meant for trying out a configuration.",
-        pending=True,
     )
     enable_threaded_bounces = flag(
         "no",
