@@ -89,7 +89,6 @@ class Identity:
         "relay_domains,smtpd_access_maps",
         'Lists in which "example.com" also stands for everything below it. In other lists this is written '
         '".example.com".',
-        pending=True,
     )
     known_tcp_ports = words(
         "lmtp=24, smtp=25, smtps=submissions=465, submission=587",

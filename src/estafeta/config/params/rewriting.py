@@ -14,17 +14,15 @@ class AddressForm:
         "Whether a domain without a dot gets the domain of this system appended. Users should write whole addresses "
         "instead.",
     )
-    swap_bangpath = flag("yes", "Whether host!user is taken as user@host.", pending=True)
+    swap_bangpath = flag("yes", "Whether host!user is taken as user@host.")
     allow_percent_hack = flag(
         "yes",
         'Whether user%host@ours is taken as user@host when "ours" is a domain of this system.',
-        pending=True,
     )
     recipient_delimiter = text(
         "",
         "The characters that separate a user's name from an address extension, as + does in user+lists@example.com. "
         "Empty: addresses have no extensions.",
-        pending=True,
     )
     propagate_unmatched_extensions = words(
         "canonical, virtual",
@@ -64,7 +62,6 @@ class AddressForm:
         "",
         "The domain to complete header addresses with in mail from all other clients. Empty leaves their headers "
         "alone.",
-        pending=True,
     )
     empty_address_recipient = text(
         "MAILER-DAEMON",

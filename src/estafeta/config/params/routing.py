@@ -77,7 +77,6 @@ class Routing:
     owner_request_special = flag(
         "yes",
         'Whether owner-list and list-request addresses are kept from being split at a "-" delimiter.',
-        pending=True,
     )
     sender_dependent_relayhost_maps = words(
         "",
