@@ -34,17 +34,14 @@ class AddressForm:
         "yes",
         'Whether an address is routed by what is inside the quotes of its local part, so that "a@b"@c is not taken '
         "for a local user with an odd name.",
-        pending=True,
     )
     resolve_null_domain = flag(
         "no",
         'Whether an address that ends in "@" counts as local instead of invalid.',
-        pending=True,
     )
     resolve_numeric_domain = flag(
         "no",
         "Whether user@ip-address without brackets is taken as user@[ip-address] instead of invalid.",
-        pending=True,
     )
     allow_untrusted_routing = flag(
         "no",

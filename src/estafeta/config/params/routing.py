@@ -55,13 +55,11 @@ class Routing:
     relocated_maps = words(
         "",
         'Tables of users who have gone; their mail is returned with the note "user has moved to" and the text found.',
-        pending=True,
     )
     relocated_prefix_enable = flag(
         "yes",
         'Whether the text from the relocated table is put after a status code and the words "User has moved to". '
         "With no, it is used alone.",
-        pending=True,
     )
     defer_transports = words(
         "",
@@ -81,24 +79,20 @@ class Routing:
     sender_dependent_relayhost_maps = words(
         "",
         "Tables that give another relay host by sender address or @domain.",
-        pending=True,
     )
     sender_dependent_default_transport_maps = words(
         "",
         "Tables that give another default transport by sender address or @domain.",
-        pending=True,
     )
     empty_address_relayhost_maps_lookup_key = text(
         "<>",
         "What to look up in place of the empty sender in the table of relay hosts by sender.",
         least=1,
-        pending=True,
     )
     empty_address_default_transport_maps_lookup_key = text(
         "<>",
         "What to look up in place of the empty sender in the table of default transports by sender.",
         least=1,
-        pending=True,
     )
     disable_dns_lookups = flag(
         "no",
