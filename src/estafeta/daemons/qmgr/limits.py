@@ -1,0 +1,82 @@
+"""What main.cf says about one transport, in the form the scheduler uses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+Feedback = Callable[[int], float]
+"""Concurrency -> by how much one delivery changes the window. SCHEDULER_README, "concurrency feedback"."""
+
+
+def feedback(text: str) -> Feedback:
+    """`1`, `0.5`, `1/concurrency` or `1/sqrt_concurrency`. Raises ValueError with the remedy."""
+    amount, slash, over = text.replace(" ", "").partition("/")
+    try:
+        x = float(amount)
+    except ValueError:
+        x = -1.0
+    if not 0 <= x <= 1 or (slash and over not in ("concurrency", "sqrt_concurrency")):
+        raise ValueError(
+            f"bad concurrency feedback {text!r}: write a number from 0 to 1, as it is or divided: "
+            "/concurrency, /sqrt_concurrency"
+        )
+    if not slash:
+        return lambda concurrency: x
+    if over == "concurrency":
+        return lambda concurrency: x / concurrency
+    return lambda concurrency: x / math.sqrt(concurrency)
+
+
+@dataclass(slots=True)
+class Limits:
+    """One transport's limits. Times in seconds; a limit of 0 is none."""
+
+    initial_concurrency: int = 5
+    concurrency: int = 20
+    positive: Feedback = lambda concurrency: 1 / concurrency
+    negative: Feedback = lambda concurrency: 1 / concurrency
+    failed_cohorts: int = 1
+    recipients: int = 50
+    """Recipients in one delivery; 1 also means that recipients, not domains, are the destinations."""
+    rate_delay: int = 0
+    transport_rate_delay: int = 0
+    slot_cost: int = 5
+    slot_discount: int = 50
+    slot_loan: int = 3
+    minimum_slots: int = 3
+    in_memory: int = 20000
+    """Recipients of this transport in memory."""
+    refill: int = 100
+    backoff: float = 300.0
+    """How long a destination that counts as dead is left alone: minimal_backoff_time."""
+    processes: int = 0
+    """Deliveries at the same time over all destinations: maxproc of the master.cf entry."""
+
+    @classmethod
+    def of(cls, conf: Any, transport: str, processes: int) -> Limits:
+        """As main.cf sets them. Raises ValueError for a feedback that is none."""
+        its = conf.transport(transport)
+        limits = cls(
+            initial_concurrency=its.initial_destination_concurrency,
+            concurrency=its.destination_concurrency_limit,
+            positive=feedback(its.destination_concurrency_positive_feedback),
+            negative=feedback(its.destination_concurrency_negative_feedback),
+            failed_cohorts=its.destination_concurrency_failed_cohort_limit,
+            recipients=its.destination_recipient_limit,
+            rate_delay=its.destination_rate_delay,
+            transport_rate_delay=its.transport_rate_delay,
+            slot_cost=its.delivery_slot_cost,
+            slot_discount=its.delivery_slot_discount,
+            slot_loan=its.delivery_slot_loan,
+            minimum_slots=its.minimum_delivery_slots,
+            in_memory=its.recipient_limit,
+            refill=its.recipient_refill_limit,
+            backoff=conf.minimal_backoff_time,
+            processes=processes,
+        )
+        if limits.rate_delay:
+            limits.concurrency = 1
+        return limits
