@@ -23,10 +23,8 @@ class Network(NamedTuple):
     length: int
     prefix: int
 
-    def __contains__(self, address: object) -> bool:
+    def covers(self, address: tuple[int, int]) -> bool:
         """Whether an address as `number_of` gives it lies in the block."""
-        if not isinstance(address, tuple):
-            return False
         family, number = address
         return bool(family == self.family and number >> (_WIDTH[self.family] - self.length) == self.prefix)
 
@@ -79,9 +77,7 @@ def parse_network(pattern: str) -> Network:
     prefix = value >> host_bits
     if prefix << host_bits != value:
         meant = text_of(family, prefix << host_bits)
-        raise NetworkError(
-            f'non-null host address bits in "{plain}", perhaps you should use "{meant}/{bits}" instead'
-        )
+        raise NetworkError(f'non-null host address bits in "{plain}", perhaps you should use "{meant}/{bits}" instead')
     return Network(family, bits, prefix)
 
 

@@ -74,6 +74,6 @@ def split_spec(spec: str) -> tuple[str, str]:
 def _opener(kind: str, spec: str) -> Opener:
     if kind not in TYPES:
         known = " ".join(sorted(TYPES))
-        raise TableError(f"unsupported dictionary type: {kind} (in {spec}); the types known here are: {known}")
+        raise TableError(f"unsupported dictionary type: {kind}", f"{spec} must begin with one of: {known}")
     module, _, attribute = TYPES[kind].partition(":")
     return cast(Opener, getattr(import_module(module), attribute))

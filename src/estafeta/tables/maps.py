@@ -139,9 +139,7 @@ class Maps:
                 # An empty value is a slip in the source: Postfix treats it as an error of configuration too.
                 log.warning(f'{self.name} lookup of "{key}" returns an empty string result')
                 log.warning(f"{self.name} should return NO RESULT in case of NOT FOUND")
-                raise TableDown(
-                    f"{self.name}: {held.spec} has no value for {key!r}: write one, or remove the key"
-                )
+                raise TableDown(f"{self.name}: {held.spec} has no value for {key!r}: write one, or remove the key")
             return value
         return None
 

@@ -18,7 +18,15 @@ class TableDown(Exception):
 
 
 class TableError(Exception):
-    """The table's name or content is wrong: names file, line and remedy."""
+    """The table's name or content is wrong: names file, line and remedy.
+
+    `problem` is what commands print, in Postfix's words; `remedy` says what to do about it.
+    """
+
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        super().__init__(f"{problem}: {remedy}" if remedy else problem)
+        self.problem = problem
+        self.remedy = remedy
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.dns_server import DnsServer
 
 from estafeta.net.dns import BadAnswer, BadName, DnsDown, Mx, NoData, NoSuchDomain, Resolver
-from tests.support.dns_server import DnsServer
 
 ZONE: dict[str, Any] = {
     "example.com": {"MX": ["20 mx2.example.com.", "10 mx1.example.com."], "TXT": ['"v=spf1 " "-all"', '"two"']},

@@ -1,0 +1,131 @@
+"""cidr: network blocks and what to answer for the addresses in them; cidr_table(5). The first match counts.
+
+A table without `if` and `!` is searched by prefix length, so that ten thousand blocks cost what ten do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from estafeta.base import log
+from estafeta.base.networks import Network, NetworkError, number_of, parse_network
+from estafeta.tables.source import SPACE, Stamp, inline_rules, logical_lines, read_file
+from estafeta.tables.table import Flags, LoadedTable
+
+
+@dataclass(slots=True)
+class Rule:
+    """`skip_to`: for an `if`, where to go on when it does not hold."""
+
+    network: Network
+    negated: bool
+    value: str | None
+    skip_to: int = 0
+
+
+class CidrTable(LoadedTable):
+    indexed = False
+
+    def __init__(self, kind: str, name: str, flags: Flags) -> None:
+        self.spec = f"{kind}:{name}"
+        self._path = name
+        lines = inline_rules(name)
+        self._stamp: Stamp | None = None
+        if lines is None:
+            lines, self._stamp = read_file(name)
+        self._rules = _parse(lines, name)
+        self._fast = _Fast(self._rules) if all(r.value is not None and not r.negated for r in self._rules) else None
+
+    def lookup(self, key: str) -> str | None:
+        address = number_of(key[1:-1] if key.startswith("[") and key.endswith("]") else key)
+        if address is None:
+            return None
+        if self._fast is not None:
+            return self._fast.lookup(address)
+        rules, at = self._rules, 0
+        while at < len(rules):
+            rule = rules[at]
+            # "not in 192.0.2.0/24" says nothing about an address of the other family
+            holds = address[0] == rule.network.family and rule.network.covers(address) != rule.negated
+            if holds and rule.value is not None:
+                return rule.value
+            at = at + 1 if holds or rule.value is not None else rule.skip_to
+        return None
+
+    def changed(self) -> bool:
+        if self._stamp is None:
+            return False
+        now = Stamp.of_path(self._path)
+        return now is not None and now != self._stamp
+
+
+class _Fast:
+    """Plain rules by family and prefix length; the lowest place in the table wins."""
+
+    __slots__ = ("_by_family",)
+
+    def __init__(self, rules: list[Rule]) -> None:
+        self._by_family: dict[int, dict[int, dict[int, tuple[int, str]]]] = {4: {}, 6: {}}
+        for place, rule in enumerate(rules):
+            shift = (32 if rule.network.family == 4 else 128) - rule.network.length
+            blocks = self._by_family[rule.network.family].setdefault(shift, {})
+            blocks.setdefault(rule.network.prefix, (place, rule.value or ""))
+
+    def lookup(self, address: tuple[int, int]) -> str | None:
+        family, number = address
+        best: tuple[int, str] | None = None
+        for shift, blocks in self._by_family[family].items():
+            found = blocks.get(number >> shift)
+            if found is not None and (best is None or found < best):
+                best = found
+        return None if best is None else best[1]
+
+
+def _parse(lines: list[str], name: str) -> list[Rule]:
+    rules: list[Rule] = []
+    open_ifs: list[tuple[int, int]] = []  # (place in rules, line)
+    for number, text in logical_lines(lines, name):
+
+        def warn(problem: str, number: int = number) -> None:
+            log.warning(f"cidr map {name}, line {number}: {problem}")
+
+        word, rest = _first_word(text)
+        if word.lower() == "endif":
+            if rest:
+                warn(f'ignoring extra text after ENDIF: "{rest}"')
+            if not open_ifs:
+                warn("ENDIF without IF: skipping this rule")
+                continue
+            place, _ = open_ifs.pop()
+            rules[place].skip_to = len(rules)
+            continue
+        condition = word.lower() == "if"
+        pattern_text = rest if condition else text
+        stripped = pattern_text.lstrip("!" + SPACE)
+        negated = pattern_text[: len(pattern_text) - len(stripped)].count("!") % 2 == 1
+        pattern, value = _first_word(stripped)
+        if not pattern:
+            warn("no address pattern: skipping this rule")
+            continue
+        if not condition and not value:
+            warn("no lookup result: skipping this rule")
+            continue
+        if condition and value:
+            warn(f'ignoring extra text after IF: "{value}"')
+        try:
+            network = parse_network(pattern)
+        except NetworkError as error:
+            warn(f"{error}: skipping this rule")
+            continue
+        if condition:
+            open_ifs.append((len(rules), number))
+        rules.append(Rule(network, negated, None if condition else value))
+    for place, number in reversed(open_ifs):
+        log.warning(f"cidr map {name}, line {number}: IF has no matching ENDIF")
+        rules[place].skip_to = len(rules)
+    return rules
+
+
+def _first_word(text: str) -> tuple[str, str]:
+    parts = text.split(None, 1)
+    return (parts[0], parts[1].strip(SPACE) if len(parts) > 1 else "") if parts else ("", "")

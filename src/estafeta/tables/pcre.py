@@ -1,0 +1,90 @@
+"""pcre: Perl-compatible patterns, by the PCRE2 library; pcre_table(5).
+
+Where keys must be UTF-8 the library works on characters, elsewhere (header and body checks, which see whatever
+arrives) on bytes. How much a match may try is limited in the pattern itself, so that it is the library that stops.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from estafeta.tables.patterns import Groups, PatternError, PatternTable, Search, TooLong
+from estafeta.tables.table import Flags, TableError
+
+try:
+    import pcre2
+except ImportError:  # an extra: a site without pcre tables does not need it
+    pcre2 = None
+
+MATCH_LIMIT = 1_000_000
+"""Steps of the matcher: some milliseconds. The library's own default is ten times that."""
+
+LIMIT = f"(*LIMIT_MATCH={MATCH_LIMIT})"
+
+_START_VERBS = re.compile(r"(?:\(\*[A-Z_0-9]+(?:=\d+)?\))*")
+_DOLLAR = re.compile(r"\\Q.*?(?:\\E|\Z)|\\.|\[\^?\]?(?:\[[:.=].*?[:.=]\]|\\.|[^\]\\])*\]|(\$)", re.S)
+
+
+class PcreTable(PatternTable):
+    kind = "pcre"
+    flag_letters = "imsxAEUX"
+    unclosed = "ignoring"
+
+    def __init__(self, kind: str, name: str, flags: Flags) -> None:
+        if pcre2 is None:
+            raise TableError(
+                f"unsupported dictionary type: {kind}", "install the library it needs: pip install 'estafeta[pcre]'"
+            )
+        super().__init__(kind, name, flags)
+
+    def compile(self, pattern: str, letters: str, *, groups_wanted: bool) -> tuple[Search, int]:
+        on = {letter for letter in self.flag_letters if (letters.count(letter) % 2 == 1) != (letter in "is")}
+        flags = 0
+        for letter, flag in (("i", pcre2.I), ("m", pcre2.M), ("s", pcre2.S), ("x", pcre2.VERBOSE)):
+            flags |= flag if letter in on else 0
+        found = _START_VERBS.match(pattern)
+        verbs = found[0] if found else ""
+        body = pattern[len(verbs) :]
+        if "E" in on and "m" not in on:
+            body = _DOLLAR.sub(lambda match: r"\z" if match[1] else match[0], body)
+        before = LIMIT + verbs + (r"\G" if "A" in on else "") + ("(?U)" if "U" in on else "")
+        if "A" in on:
+            before, body = before + "(?:", body + ")"
+        compiled = self._library(before + body, flags, shift=len(before) - len(verbs))
+        return _in_text(compiled) if self._flags.utf8 else _in_bytes(compiled), int(compiled.groups)
+
+    def _library(self, pattern: str, flags: int, shift: int) -> Any:
+        try:
+            if self._flags.utf8:
+                return pcre2.compile(pattern, flags | pcre2.ASCII)
+            return pcre2.compile(pattern.encode("utf-8", "surrogateescape"), flags)
+        except pcre2.PatternError as error:
+            reason = str(error.msg).partition("; ")[2] or str(error.msg)
+            raise PatternError(f"error in regex at offset {max(0, error.pos - shift)}: {reason}") from None
+        except UnicodeEncodeError:
+            raise PatternError("error in regex: not UTF-8") from None
+
+
+def _in_text(compiled: Any) -> Search:
+    def search(key: str) -> Groups | None:
+        try:
+            match = compiled.search(key)
+        except pcre2.LibraryError as error:
+            raise TooLong(str(error)) from None
+        return None if match is None else match.groups()
+
+    return search
+
+
+def _in_bytes(compiled: Any) -> Search:
+    def search(key: str) -> Groups | None:
+        try:
+            match = compiled.search(key.encode("utf-8", "surrogateescape"))
+        except pcre2.LibraryError as error:
+            raise TooLong(str(error)) from None
+        if match is None:
+            return None
+        return [None if group is None else group.decode("utf-8", "surrogateescape") for group in match.groups()]
+
+    return search

@@ -1,0 +1,51 @@
+"""texthash: a plain text file in postmap(1) form, read into memory. No index, no postmap run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from estafeta.base import log
+from estafeta.tables.source import Stamp, alias_entries, inline_rules, map_entries, read_file
+from estafeta.tables.table import Flags, LoadedTable, fold
+
+
+class TextHashTable(LoadedTable):
+    """The whole table is a dict; the first of equal keys counts, as with an index."""
+
+    def __init__(self, kind: str, name: str, flags: Flags) -> None:
+        self.spec = f"{kind}:{name}"
+        self._path = name
+        self._fold = flags.fold
+        rules = inline_rules(name)
+        self._stamp: Stamp | None = None
+        if rules is None:
+            rules, self._stamp = read_file(name)
+        self._entries = load(rules, name, flags)
+
+    def lookup(self, key: str) -> str | None:
+        return self._entries.get(fold(key) if self._fold else key)
+
+    def entries(self) -> Iterator[tuple[str, str]]:
+        return iter(self._entries.items())
+
+    def changed(self) -> bool:
+        if self._stamp is None:
+            return False
+        now = Stamp.of_path(self._path)
+        return now is not None and now != self._stamp
+
+
+def load(lines: list[str], file: str, flags: Flags) -> dict[str, str]:
+    """The entries of a source as a dict, with warnings for what is wrong or said twice."""
+    entries: dict[str, str] = {}
+    if flags.aliases:
+        parsed = alias_entries(lines, file, utf8=flags.utf8)
+    else:
+        parsed = map_entries(lines, file, utf8=flags.utf8, note=" -- ignoring this line")
+    for number, raw_key, value in parsed:
+        key = fold(raw_key) if flags.fold else raw_key
+        if key in entries:
+            log.warning(f'{file}, line {number}: duplicate entry: "{key}"')
+            continue
+        entries[key] = value
+    return entries
