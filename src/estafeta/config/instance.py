@@ -15,16 +15,15 @@ from typing import Any, TypeVar
 
 from ..base import log
 from . import compatibility, identity
-from .expand import ExpandError, expand
 from .kinds import Parameter
 from .main_cf import ConfigError, MainCf, load_settings, parse_settings
 from .params.group import Group, declarations, members
 from .params.index import CLIENT_GROUP, SUBJECTS, TRANSPORT_GROUP, ClientGroup, Parameters, TransportGroup, declared
+from .texts import NO_OVERRIDES, Texts
 
 __all__ = ["ClientSettings", "Config", "ConfigError", "TransportSettings", "load_settings"]
 
 DEFAULT_DIRECTORY = "/etc/postfix"
-NO_OVERRIDES: Mapping[str, str] = {}
 
 TransportSettings = TransportGroup
 """What `conf.transport(name)` returns: the members of the group as values."""
@@ -54,22 +53,16 @@ def default_directory() -> str:
     return os.environ.get("MAIL_CONFIG") or DEFAULT_DIRECTORY
 
 
-class Config(Parameters):
+class Config(Texts, Parameters):
     """The values in force for one program. Made by `load`, `build` or `for_test`; not changed afterwards."""
 
-    settings: MainCf
     config_directory: str
-    service: str
     warnings: tuple[str, ...]
     """What the administrator should hear about this configuration, each with file and line where there is one."""
 
     def __init__(self, settings: MainCf, overrides: Mapping[str, str], service: str) -> None:
         """Use `build`."""
-        self.settings = settings
-        self.service = service
-        self._overrides = dict(overrides)
-        self._expanded: dict[str, str] = {}
-        self._specials = identity.Specials(self, service)
+        super().__init__(settings, overrides, service)
         self._transports: dict[str, TransportGroup] = {}
         self._clients: dict[str, ClientGroup] = {}
         self.__dict__.update(self._values())
@@ -99,34 +92,6 @@ class Config(Parameters):
         settings.values |= values
         return cls.build(settings)
 
-    # --- text by name ---------------------------------------------------------------------------------------
-
-    def raw_value(self, name: str) -> str:
-        """The text of any parameter as written in master.cf, main.cf or its declaration; '' for an unknown name."""
-        return self._lookup(name) or ""
-
-    def value(self, name: str) -> str:
-        """The text of any parameter, `$name` expanded; '' for an unknown name. Raises ConfigError."""
-        known = self._expanded.get(name)
-        if known is None:
-            known = self._expanded[name] = self._expand(self.raw_value(name), name)
-        return known
-
-    def expand(self, text: str) -> str:
-        """`text` with `$name` replaced by this configuration's values. Raises ExpandError."""
-        return expand(text, self._lookup)
-
-    def is_set(self, name: str) -> bool:
-        """Whether main.cf or master.cf sets `name`, to anything."""
-        return name in self._overrides or name in self.settings.values
-
-    def origin(self, name: str) -> str:
-        """Where the value comes from: `/etc/postfix/main.cf, line 7`, the master.cf entry, or the built-in default."""
-        if name in self._overrides:
-            entry = f", service {self.service}" if self.service else ""
-            return f"{os.path.join(self.settings.directory, 'master.cf')}{entry}: -o {name}"
-        return self.settings.origin(name) or "built-in default"
-
     # --- families -------------------------------------------------------------------------------------------
 
     def transport(self, name: str) -> TransportSettings:
@@ -152,19 +117,6 @@ class Config(Parameters):
 
     # --- working it out -------------------------------------------------------------------------------------
 
-    def _lookup(self, name: str) -> str | None:
-        """The text before expansion; None for a name that nobody knows."""
-        found = self._overrides.get(name)
-        if found is None:
-            found = self.settings.values.get(name)
-        if found is not None:
-            return found
-        found = self._specials.get(name)
-        if found is not None:
-            return found
-        parameter = declared().get(name)
-        return parameter.default if parameter else None
-
     def _values(self) -> dict[str, Any]:
         """Attribute -> value, for every parameter that is not a member of a family."""
         return {
@@ -185,12 +137,6 @@ class Config(Parameters):
         if len(_parsed) < PARSED_LIMIT:
             _parsed[key] = value
         return value
-
-    def _expand(self, text: str, name: str) -> str:
-        try:
-            return expand(text, self._lookup)
-        except ExpandError as reason:
-            raise ConfigError(f"{self.origin(name)}: {name} = {text}: {reason}") from reason
 
     def _remarks(self) -> list[str]:
         """Parameters that are set and do nothing, or do what another parameter should say."""
