@@ -1,0 +1,1 @@
+"""The SMTP and LMTP client: smtp(8) and lmtp(8)."""

@@ -1,0 +1,197 @@
+"""One delivery request, from next hop to outcomes: which servers are tried, in which order, until nobody is left.
+
+Idle connections first, then the servers of each destination of the next hop, then the fallback relays. What a server
+puts off (4xx, a broken connection) goes to the next one, with a line in the log; what it refuses (5xx) is final. A
+recipient whom no server takes gets the last server's word. smtp(8), smtp_mx_session_limit, smtp_fallback_relay.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from estafeta.base import log
+from estafeta.daemons.smtp.connection import Connection, Manner, open_connection
+from estafeta.daemons.smtp.errors import Failure, SiteError
+from estafeta.daemons.smtp.mx import Directory, Server
+from estafeta.daemons.smtp.nexthop import Destination, NexthopError, parse_nexthop
+from estafeta.daemons.smtp.pool import Pool
+from estafeta.daemons.smtp.transfer import Content, Letter, Stale, Unreadable, transfer
+from estafeta.mail.outcome import Deferred
+from estafeta.tables.table import TableDown
+
+NO_SERVER = Failure("4.3.0", "server unavailable or unable to receive mail", throttle=True)
+
+
+class Discards(Protocol):
+    """EHLO keywords to overlook, upper case, for a server address. May raise TableDown."""
+
+    async def __call__(self, address: str) -> frozenset[str]: ...
+
+
+@dataclass(slots=True)
+class Office:
+    """What all deliveries of a process share."""
+
+    manner: Manner
+    directory: Directory
+    pool: Pool
+    reader: Content
+    discards: Discards
+    port: str = "25"
+    ports: Mapping[str, int] = field(default_factory=dict)
+    session_limit: int = 2
+    fallback: Sequence[str] = ()
+    keep: bool = True
+    """Keep connections for the next message."""
+    keep_for: frozenset[str] = frozenset()
+    """Next hops whose connections are kept in any case."""
+
+
+class Attempt:
+    """The work on one letter."""
+
+    __slots__ = ("_connected", "_letter", "_office", "_sessions", "_tried")
+
+    def __init__(self, office: Office, letter: Letter) -> None:
+        self._office = office
+        self._letter = letter
+        self._sessions = 0
+        self._tried: set[Server] = set()
+        self._connected: dict[Connection, float] = {}
+
+    async def run(self) -> Deferred | None:
+        """Give every recipient an outcome. Returns why the whole next hop is in trouble, if it is."""
+        letter = self._letter
+        nexthop = letter.delivery.nexthop
+        try:
+            await self._idle_for(nexthop)
+            if letter.left:
+                await self._places(nexthop)
+        except Unreadable as error:
+            log.warning(f"{letter.delivery.queue_id}: cannot read the message: {error}; it stays in the queue")
+            letter.fail_all(Failure("4.3.0", f"cannot read the message: {error}"))
+        return self._conclude()
+
+    def _conclude(self) -> Deferred | None:
+        letter, dead = self._letter, None
+        for index in list(letter.left):
+            failure = letter.trouble.get(index, NO_SERVER)
+            outcome = failure.outcome()
+            if failure.throttle and isinstance(outcome, Deferred):
+                dead = outcome
+            letter.done(index, outcome)
+        return dead
+
+    # --- where to
+
+    async def _places(self, nexthop: str) -> None:
+        office, letter = self._office, self._letter
+        try:
+            destinations = parse_nexthop(nexthop, lmtp=office.manner.lmtp, port=office.port, ports=office.ports)
+            fallback = self._fallback(destinations)
+        except NexthopError as error:
+            log.warning(
+                f"{letter.delivery.queue_id}: next hop {nexthop!r}: {error}; correct the transport or relayhost setting"
+            )
+            letter.fail_all(Failure("4.3.5", f"Server configuration error: {error}"))
+            return
+        for place in (*destinations, *fallback):
+            await self._place(place, nexthop)
+            if not letter.left:
+                return
+        # What no server could be found for is final only now that all places are exhausted.
+
+    def _fallback(self, before: list[Destination]) -> list[Destination]:
+        """The fallback relays, without those that are the destination itself."""
+        office = self._office
+        if not office.fallback:
+            return []
+        places = parse_nexthop(" ".join(office.fallback), lmtp=office.manner.lmtp, port=office.port, ports=office.ports)
+        return [place for place in places if place not in before]
+
+    async def _place(self, place: Destination, nexthop: str) -> None:
+        letter, office = self._letter, self._office
+        try:
+            servers = await office.directory.servers(place, nexthop, lmtp=office.manner.lmtp)
+        except SiteError as error:
+            # "Does not exist" counts only if no other place takes it, so it is kept as trouble, hard or not.
+            self._note()
+            for index in letter.left:
+                known = letter.trouble.get(index)
+                if known is None or known.hard or not error.failure.hard:
+                    letter.trouble[index] = error.failure
+            return
+        sessions = 0
+        for server in self._fresh(servers):
+            if office.session_limit and sessions >= office.session_limit:
+                return
+            sessions += await self._server(server, nexthop)
+            if not letter.left:
+                return
+
+    def _fresh(self, servers: Sequence[Server]) -> Iterator[Server]:
+        return (server for server in servers if server not in self._tried)
+
+    # --- one server
+
+    async def _idle_for(self, nexthop: str) -> None:
+        """Use up idle connections of this next hop until one works."""
+        while self._letter.left and (connection := self._office.pool.take(nexthop)) is not None:
+            if await self._session(connection, nexthop):
+                self._tried.add(connection.server)
+                return
+
+    async def _server(self, server: Server, nexthop: str) -> bool:
+        """Try one server, by an idle connection or a new one. True when it was a session."""
+        letter, office = self._letter, self._office
+        self._note()
+        letter.connected, letter.uses = 0.0, 0
+        while (connection := office.pool.take_for(server)) is not None:
+            if await self._session(connection, nexthop):
+                return True
+        try:
+            discard = office.manner.discard | await office.discards(server.address)
+            connection = await open_connection(server, office.manner, nexthop, discard)
+        except TableDown as error:
+            letter.fail_all(Failure("4.3.0", f"{error}"))
+            return False
+        except SiteError as error:
+            connected = error.failure.relay != "none"
+            letter.connected = time.time()
+            if not connected and not server.path:
+                log.info(error.failure.text)
+            letter.fail_all(error.failure)
+            return connected
+        await self._session(connection, nexthop)
+        return True
+
+    async def _session(self, connection: Connection, nexthop: str) -> bool:
+        """One transaction. False when a kept connection was closed in the meantime: try again, nothing happened."""
+        letter, office = self._letter, self._office
+        connection.uses += 1
+        letter.connected, letter.uses = time.time(), connection.uses
+        try:
+            clean = await transfer(connection, letter, office.reader, office.manner)
+        except Stale:
+            return False
+        except BaseException:
+            connection.abort()
+            raise
+        if clean and connection.sound and (office.keep or nexthop in office.keep_for):
+            office.pool.give(connection, nexthop)
+        elif not connection.stream.gone:
+            office.pool.leave(connection)
+        return True
+
+    def _note(self) -> None:
+        """Say in the log why the letter goes on to the next server. A failed connection was told already."""
+        letter = self._letter
+        told: set[str] = set()
+        for index in letter.left:
+            failure = letter.trouble.get(index)
+            if failure is not None and failure.relay != "none" and failure.text not in told:
+                told.add(failure.text)
+                log.info(f"{letter.delivery.queue_id}: {failure.text}")

@@ -1,0 +1,274 @@
+"""One connection to a server, from connect to QUIT, with the greeting and EHLO done.
+
+`open_connection` returns it ready for mail or raises SiteError. What is said during mail is in `transfer.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from dataclasses import dataclass, field
+
+from estafeta.base import log
+from estafeta.daemons.smtp.errors import Failure, Garbled, SiteError, lost, not_connected, refused_to_talk, timed_out
+from estafeta.daemons.smtp.mx import Server
+from estafeta.net.stream import PeerGone, Stream
+from estafeta.wire.smtp.client import NO_EXTENSIONS, Extensions
+from estafeta.wire.smtp.client_reply import Reply, ReplyReader
+
+GREETING = "receiving the initial server greeting"
+HIGH_WATER = 256 * 1024
+"""Bytes of content that may wait in the process for a slow server."""
+
+
+@dataclass(slots=True, frozen=True)
+class Manner:
+    """How this client talks: smtp_* or lmtp_* parameters, and who it is."""
+
+    lmtp: bool
+    helo_name: str
+    myhostname: str
+    always_ehlo: bool = True
+    never_ehlo: bool = False
+    skip_5xx_greeting: bool = True
+    connect_timeout: float = 30
+    helo_timeout: float = 300
+    mail_timeout: float = 300
+    rcpt_timeout: float = 300
+    data_init_timeout: float = 120
+    data_xfer_timeout: float = 180
+    data_done_timeout: float = 600
+    rset_timeout: float = 20
+    quit_timeout: float = 300
+    skip_quit_response: bool = True
+    quoting: bool = True
+    line_limit: int = 998
+    bind: dict[int, str] = field(default_factory=dict)
+    """4 and 6 -> the address to connect from."""
+    bind_enforce: bool = False
+    discard: frozenset[str] = frozenset()
+    """EHLO keywords, upper case, to overlook."""
+
+
+class Connection:
+    """Ready for mail. `sound` turns false when it must not be used again."""
+
+    __slots__ = (
+        "answered",
+        "doing",
+        "extensions",
+        "key",
+        "opened",
+        "pipelined",
+        "reader",
+        "relay",
+        "server",
+        "sound",
+        "stream",
+        "uses",
+    )
+
+    def __init__(self, stream: Stream, server: Server, now: float) -> None:
+        self.stream = stream
+        self.server = server
+        self.relay = server.relay
+        self.reader = ReplyReader()
+        self.extensions = NO_EXTENSIONS
+        self.opened = now
+        """Loop time."""
+        self.uses = 0
+        """Deliveries over it, the present one included."""
+        self.sound = True
+        self.answered = False
+        """The server has answered something in the present delivery."""
+        self.pipelined = False
+        """Several commands are out, so that an answer can be taken for another's."""
+        self.doing = GREETING
+        self.key = ""
+        """The next hop that it was last used for."""
+
+    @property
+    def shown(self) -> str:
+        return self.server.shown
+
+    async def reply(self) -> Reply:
+        """The next answer. Raises PeerGone, TimeoutError; Garbled for what is none."""
+        reader = self.reader
+        answer = reader.next_reply()
+        while answer is None:
+            reader.feed(await self.stream.chunk())
+            answer = reader.next_reply()
+        self.answered = True
+        if answer.code == 421:
+            # RFC 5321 3.8: the server is about to close.
+            self.sound = False
+        if answer.garbled:
+            self.sound = False
+            if self.pipelined or answer.kind == 0:
+                raise Garbled(answer)
+            # One question, one answer, only with noise before it: it counts. To send again would be to send twice.
+            log.warning(f"non-ESMTP response from {self.relay}: {answer.text}")
+        return answer
+
+    def send(self, line: str) -> None:
+        self.stream.write(line.encode("utf-8", "surrogateescape") + b"\r\n")
+
+    @property
+    def dead(self) -> bool:
+        """Closed by the server, or it has said something (a 421, usually) while nothing was asked."""
+        return not self.sound or self.stream.gone or self.stream.pending or self.reader.pending
+
+    def broken(self, error: Exception) -> Failure:
+        """What `error`, raised while `doing`, means for the mail."""
+        self.sound = False
+        said_by = (self.shown, self.relay, self.server.host)
+        if isinstance(error, TimeoutError):
+            return timed_out(*said_by, self.doing)
+        if isinstance(error, Garbled):
+            log.warning(f"non-ESMTP response from {self.relay}: {error.reply.text}")
+            return Failure(
+                "4.5.0",
+                f"Protocol error: host {self.shown} said: {error.reply.text} while {self.doing}",
+                relay=self.relay,
+                remote_mta=self.server.host,
+                diagnostic=error.reply.text,
+            )
+        return lost(*said_by, self.doing)
+
+    def close(self) -> None:
+        self.sound = False
+        self.stream.close()
+
+    def abort(self) -> None:
+        self.sound = False
+        self.stream.abort()
+
+    async def quit(self, manner: Manner) -> None:
+        """End it politely. Never raises for what the server does."""
+        if self.stream.gone:
+            self.abort()
+            return
+        self.stream.timeout = manner.quit_timeout
+        self.send("QUIT")
+        if manner.skip_quit_response or not self.sound:
+            self.close()
+            return
+        try:
+            await self.reply()
+        except (OSError, Garbled):  # TimeoutError and PeerGone are OSErrors: nothing depends on the answer
+            self.abort()
+        else:
+            self.close()
+
+
+async def open_connection(server: Server, manner: Manner, nexthop: str, discard: frozenset[str]) -> Connection:
+    """Connect, read the greeting, say EHLO (LHLO, HELO). Raises SiteError.
+
+    The SiteError of a failed connect has relay none; past that point the relay is named.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        stream = await _connect(server, manner)
+    except OSError as error:
+        failure = not_connected(server.relay, error)
+        raise SiteError(failure) from error
+    connection = Connection(stream, server, loop.time())
+    stream.timeout = manner.helo_timeout
+    try:
+        await _greet(connection, manner, nexthop, discard)
+    except SiteError:
+        await connection.quit(manner)
+        raise
+    except (OSError, Garbled) as error:
+        failure = connection.broken(error)
+        connection.abort()
+        raise SiteError(failure) from error
+    except BaseException:
+        connection.abort()
+        raise
+    return connection
+
+
+async def _connect(server: Server, manner: Manner) -> Stream:
+    """Raises OSError; TimeoutError when the time is over."""
+    async with asyncio.timeout(manner.connect_timeout or None):
+        loop = asyncio.get_running_loop()
+        if server.path:
+            _, stream = await loop.create_unix_connection(Stream, server.path)
+        else:
+            sock = _socket(server, manner)
+            try:
+                await loop.sock_connect(sock, (server.address, server.port))
+                _, stream = await loop.create_connection(Stream, sock=sock)
+            except BaseException:
+                sock.close()
+                raise
+    stream.transport.set_write_buffer_limits(high=HIGH_WATER)
+    return stream
+
+
+def _socket(server: Server, manner: Manner) -> socket.socket:
+    six = ":" in server.address
+    sock = socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        # Commands go out in one piece already; waiting for more would only delay the last dot.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        source = manner.bind.get(6 if six else 4)
+        if source:
+            try:
+                sock.bind((source, 0))
+            except OSError as error:
+                if manner.bind_enforce:
+                    raise
+                log.warning(f"cannot bind to the address {source} for outgoing mail: {error.strerror}")
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+async def _greet(connection: Connection, manner: Manner, nexthop: str, discard: frozenset[str]) -> None:
+    server = connection.server
+    answer = await connection.reply()
+    if answer.kind != 2:
+        raise _refused(connection, answer, skip_5xx=manner.skip_5xx_greeting)
+    words = answer.lines[0][4:].split()
+    if words and words[0].lower() == manner.myhostname.lower() and not manner.lmtp and server.port == 25:
+        log.warning(f"host {connection.relay} greeted me with my own hostname {manner.myhostname}")
+    if manner.lmtp:
+        connection.doing = "performing the LHLO handshake"
+        connection.send(f"LHLO {manner.helo_name}")
+        answer = await connection.reply()
+    elif manner.never_ehlo or not (manner.always_ehlo or "ESMTP" in answer.text):
+        answer = await _helo(connection, manner)
+    else:
+        connection.doing = "performing the EHLO handshake"
+        connection.send(f"EHLO {manner.helo_name}")
+        answer = await connection.reply()
+        if answer.kind != 2 and answer.code != 421:
+            answer = await _helo(connection, manner)
+    if answer.kind != 2:
+        raise _refused(connection, answer, skip_5xx=False)
+    if connection.doing != "performing the HELO handshake":
+        connection.extensions = Extensions.parse(answer, discard)
+    name = answer.lines[0][4:].split(" ", 1)[0]
+    if not manner.lmtp and server.port == 25 and name.lower() == manner.myhostname.lower():
+        log.warning(f"host {connection.relay} replied to HELO/EHLO with my own hostname {manner.myhostname}")
+        if server.best:
+            text = f"mail for {nexthop} loops back to myself"
+            raise SiteError(Failure("5.4.6", text, hard=True, relay=connection.relay, remote_mta=server.host))
+
+
+async def _helo(connection: Connection, manner: Manner) -> Reply:
+    connection.doing = "performing the HELO handshake"
+    connection.send(f"HELO {manner.helo_name}")
+    return await connection.reply()
+
+
+def _refused(connection: Connection, answer: Reply, *, skip_5xx: bool) -> SiteError:
+    server = connection.server
+    return SiteError(refused_to_talk(connection.shown, connection.relay, server.host, answer, skip_5xx=skip_5xx))
+
+
+__all__ = ["Connection", "Manner", "PeerGone", "open_connection"]

@@ -1,0 +1,253 @@
+"""From a destination to the servers to try, in order: mail exchangers, their addresses, and who we are ourselves.
+
+RFC 5321 5.1: mail exchangers by preference, equal ones in random order; a domain without them is its own. A server
+list that leads back to this machine ends before it, or the mail would circle. RFC 7505: a null MX takes no mail.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from estafeta.base import log
+from estafeta.base.networks import number_of, text_of
+from estafeta.daemons.smtp.errors import Failure, SiteError
+from estafeta.daemons.smtp.nexthop import Destination
+from estafeta.net.dns import BadAnswer, BadName, DnsDown, DnsError, Mx, NoData, NoSuchDomain
+
+SMTP_PORT = 25
+MOST_EXCHANGERS = 100
+"""Mail exchangers of one domain that are looked at."""
+
+
+class Names(Protocol):
+    """What is asked of net.dns.Resolver."""
+
+    async def mx(self, domain: str) -> list[Mx]: ...
+
+    async def addresses(self, host: str, *, family: int = 0) -> list[str]: ...
+
+    async def native(self, host: str, *, family: int = 0) -> list[str]: ...
+
+
+@dataclass(slots=True, frozen=True)
+class Server:
+    """One address to connect to. `path` is set for a local socket."""
+
+    host: str
+    address: str
+    port: int = 0
+    preference: int = 0
+    best: bool = False
+    """Among the servers of the best preference: where mail that loops would show itself."""
+    path: str = ""
+
+    @property
+    def shown(self) -> str:
+        """host[address], as in texts."""
+        return f"{self.host}[{self.address}]"
+
+    @property
+    def relay(self) -> str:
+        """host[address]:port, as in relay= of the log."""
+        return f"{self.host}[{self.path}]" if self.path else f"{self.host}[{self.address}]:{self.port}"
+
+
+@dataclass(slots=True, frozen=True)
+class Settings:
+    """What of main.cf matters for finding servers."""
+
+    myhostname: str
+    families: tuple[int, ...] = (4, 6)
+    """4 and 6, in the order in which Postfix asks: A before AAAA."""
+    own_addresses: frozenset[tuple[int, int]] = frozenset()
+    use_dns: bool = True
+    lookup: tuple[str, ...] = ("dns",)
+    """smtp_host_lookup: dns, native."""
+    preference: str = "any"
+    balance: bool = True
+    randomize: bool = True
+    address_limit: int = 5
+    ignore_mx_error: bool = False
+    defer_no_address: bool = False
+
+
+class Directory:
+    """Finds servers. Chance and the resolver are handed in."""
+
+    def __init__(self, names: Names, settings: Settings, chance: random.Random) -> None:
+        self._names = names
+        self._settings = settings
+        self._chance = chance
+
+    async def servers(self, destination: Destination, nexthop: str, *, lmtp: bool = False) -> list[Server]:
+        """The servers of one destination, best first, at most smtp_mx_address_limit. Raises SiteError."""
+        if destination.path:
+            return [Server(self._settings.myhostname, destination.path, path=destination.path)]
+        detect = not lmtp and destination.port == SMTP_PORT
+        if destination.literal or not self._settings.use_dns:
+            found = await self._of_host(destination, nexthop, detect)
+        else:
+            found = await self._of_domain(destination, nexthop, detect)
+        return self._limited(found)
+
+    async def _of_host(self, destination: Destination, nexthop: str, detect: bool) -> list[Server]:
+        try:
+            addresses = await self._addresses(destination.host)
+        except _NoAddress as error:
+            raise SiteError(error.failure) from error
+        found = self._order([Server(destination.host, each, destination.port, 0, True) for each in addresses])
+        if detect and self._find_self(found, "") is not None:
+            raise SiteError(_loops(nexthop))
+        return found
+
+    async def _of_domain(self, destination: Destination, nexthop: str, detect: bool) -> list[Server]:
+        domain = destination.host
+        number = number_of(domain)
+        if number is not None:
+            return [Server(domain, domain, destination.port, 0, True)]
+        try:
+            exchangers = (await self._names.mx(domain))[:MOST_EXCHANGERS]
+        except (NoSuchDomain, NoData):
+            return await self._of_host(destination, nexthop, detect)
+        except (DnsDown, BadAnswer) as error:
+            if self._settings.ignore_mx_error:
+                return await self._of_host(destination, nexthop, detect)
+            dsn = "4.4.3" if isinstance(error, DnsDown) else "4.4.4"
+            raise SiteError(Failure(dsn, str(error), throttle=True)) from error
+        except BadName as error:
+            raise SiteError(Failure("5.4.4", str(error), hard=True)) from error
+        if len(exchangers) == 1 and not exchangers[0].host:
+            raise SiteError(Failure("5.1.0", f"Domain {domain} does not accept mail (nullMX)", hard=True))
+        return await self._of_exchangers(exchangers, destination, nexthop, detect)
+
+    async def _of_exchangers(
+        self, exchangers: list[Mx], destination: Destination, nexthop: str, detect: bool
+    ) -> list[Server]:
+        found: list[Server] = []
+        last: Failure | None = None
+        later = False
+        for preference, host in exchangers:
+            try:
+                addresses = await self._addresses(host)
+            except _NoAddress as error:
+                last = error.failure
+                later = later or not last.hard
+                continue
+            best = not found or found[0].preference == preference
+            found.extend(Server(host, each, destination.port, preference, best) for each in addresses)
+        if not found:
+            log.warning(f"no MX host for {destination.host} has a valid address record")
+            assert last is not None
+            raise SiteError(_as_soft(last) if later or self._settings.defer_no_address else last)
+        mine = self._find_self(found, self._settings.myhostname) if detect else None
+        if mine is not None:
+            # We are an exchanger of this domain ourselves: only better ones may get the mail. RFC 5321 5.1.
+            found = [server for server in found if server.preference < mine]
+            if not found:
+                raise SiteError(_loops(nexthop))
+        return self._order(found)
+
+    def _find_self(self, servers: Sequence[Server], myhostname: str) -> int | None:
+        """The preference of the first server that is this machine."""
+        own, name = self._settings.own_addresses, myhostname.lower()
+        for server in servers:
+            if (name and server.host.lower() == name) or number_of(server.address) in own:
+                return server.preference
+        return None
+
+    async def _addresses(self, host: str) -> list[str]:
+        """Addresses of a host, of the families in use. Raises _NoAddress."""
+        number = number_of(host)
+        if number is not None:
+            if number[0] not in self._settings.families:
+                family = "IPv6" if number[0] == 6 else "IPv4"
+                raise _NoAddress(
+                    Failure("4.4.4", f"unable to look up host {host}: {family} is turned off by inet_protocols")
+                )
+            return [text_of(*number)]
+        failure: Failure | None = None
+        for way in self._settings.lookup:
+            if way == "dns" and self._settings.use_dns:
+                found, failure = await self._ask(self._names.addresses, host)
+            else:
+                found, failure = await self._ask(self._names.native, host, native=True)
+            if found:
+                return found
+        assert failure is not None
+        raise _NoAddress(failure)
+
+    async def _ask(self, how: _Lookup, host: str, *, native: bool = False) -> tuple[list[str], Failure | None]:
+        """Every family in turn; the last failure counts, as soft if any was."""
+        found: list[str] = []
+        failure: Failure | None = None
+        later = False
+        for family in self._settings.families:
+            try:
+                found += await how(host, family=family)
+            except (NoSuchDomain, NoData, BadName) as error:
+                failure = Failure("5.4.4", _native_text(host, error) if native else str(error), hard=True)
+            except DnsError as error:
+                text = _native_text(host, error) if native else str(error)
+                dsn = "4.4.3" if isinstance(error, DnsDown) and not native else "4.4.4"
+                failure = Failure(dsn, text, throttle=True)
+                later = True
+        if failure is not None and later and failure.hard:
+            failure = _as_soft(failure)
+        return found, failure
+
+    def _order(self, servers: list[Server]) -> list[Server]:
+        """By preference; equal ones by chance, or the preferred protocol first."""
+        if len(servers) < 2:
+            return servers
+        if self._settings.randomize:
+            self._chance.shuffle(servers)
+        wanted = {"ipv4": False, "ipv6": True}.get(self._settings.preference)
+        if wanted is None:
+            return sorted(servers, key=lambda server: server.preference)
+        return sorted(servers, key=lambda server: (server.preference, (":" in server.address) != wanted))
+
+    def _limited(self, servers: list[Server]) -> list[Server]:
+        limit = self._settings.address_limit
+        if not limit or len(servers) <= limit:
+            return servers
+        kept = servers[:limit]
+        if self._settings.balance and self._settings.preference == "any" and limit > 1:
+            # One protocol that does not work must not take all the places.
+            six = ":" in kept[0].address
+            if all((":" in server.address) == six for server in kept):
+                other = next((server for server in servers[limit:] if (":" in server.address) != six), None)
+                if other is not None:
+                    kept[-1] = other
+        return kept
+
+
+def _native_text(host: str, error: DnsError) -> str:
+    """The C library's words, which people know from Postfix's log."""
+    if isinstance(error, NoData):
+        reason = "No address associated with hostname"
+    elif isinstance(error, NoSuchDomain | BadName):
+        reason = "Name or service not known"
+    else:
+        reason = "Temporary failure in name resolution"
+    return f"unable to look up host {host}: {reason}"
+
+
+class _NoAddress(Exception):
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.text)
+        self.failure = failure
+
+
+class _Lookup(Protocol):
+    async def __call__(self, host: str, *, family: int = 0) -> list[str]: ...
+
+
+def _as_soft(failure: Failure) -> Failure:
+    return Failure("4" + failure.dsn[1:], failure.text, throttle=True)
+
+
+def _loops(nexthop: str) -> Failure:
+    return Failure("5.4.6", f"mail for {nexthop} loops back to myself", hard=True)

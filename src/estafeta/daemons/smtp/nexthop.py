@@ -1,0 +1,92 @@
+"""Reading a next hop: who is to get the mail, before any look-up.
+
+    example.com   example.com:587   [mail.example.com]   [192.0.2.1]:2525   [ipv6:2001:db8::1]   a.example, b.example
+    unix:/run/dovecot/lmtp   inet:localhost:24                              (LMTP only)
+
+smtp(8), SMTP DESTINATION SYNTAX and LMTP DESTINATION SYNTAX.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+MOST_DESTINATIONS = 100
+"""In one next hop."""
+
+
+class NexthopError(ValueError):
+    """The next hop cannot be read; says what is wrong with it."""
+
+
+@dataclass(slots=True, frozen=True)
+class Destination:
+    """One place of a next hop. `path` is set for a local socket, and then nothing else."""
+
+    host: str
+    port: int = 0
+    literal: bool = False
+    """In brackets, or LMTP: its addresses are looked up, not its mail exchangers."""
+    path: str = ""
+
+
+def parse_nexthop(nexthop: str, *, lmtp: bool, port: str, ports: Mapping[str, int]) -> list[Destination]:
+    """The places, in the order in which they are to be tried. Raises NexthopError.
+
+    `port` is smtp_tcp_port or lmtp_tcp_port; `ports` gives numbers of service names (known_tcp_ports).
+    """
+    members = nexthop.replace(",", " ").split()
+    if not members:
+        raise NexthopError("the next hop is empty: name a domain, a [host] or a list of them")
+    if len(members) > MOST_DESTINATIONS:
+        raise NexthopError(f"more than {MOST_DESTINATIONS} destinations in one next hop")
+    return [_parse(member, lmtp, port, ports) for member in members]
+
+
+def _parse(member: str, lmtp: bool, port: str, ports: Mapping[str, int]) -> Destination:
+    if lmtp:
+        if member.startswith("unix:"):
+            path = member[5:]
+            if not path:
+                raise NexthopError(f"no path in {member!r}")
+            return Destination("", path=path)
+        member = member.removeprefix("inet:")
+    literal = member.startswith("[")
+    if literal:
+        host, bracket, after = member[1:].partition("]")
+        if not bracket or (after and not after.startswith(":")):
+            raise NexthopError(f"invalid destination {member!r}: write [host] or [host]:port")
+        if host[:5].lower() == "ipv6:":
+            host = host[5:]
+        service = after[1:]
+    else:
+        host, _, service = member.partition(":")
+    if not host:
+        raise NexthopError(f"no host in the destination {member!r}")
+    return Destination(host, port_number(service or port, ports), literal or lmtp)
+
+
+def port_number(service: str, ports: Mapping[str, int]) -> int:
+    """The TCP port of a number or a service name. Raises NexthopError."""
+    if service.isascii() and service.isdigit():
+        number = int(service[:6])
+        if not 0 < number < 65536:
+            raise NexthopError(f"bad port number {service!r}")
+        return number
+    if service in ports:
+        return ports[service]
+    try:
+        return socket.getservbyname(service, "tcp")
+    except (OSError, ValueError):
+        raise NexthopError(f"unknown service: {service}/tcp") from None
+
+
+def known_ports(words: Iterable[str]) -> dict[str, int]:
+    """known_tcp_ports, `smtps=submissions=465 ...`: service name -> number. Members that are not so are passed over."""
+    found: dict[str, int] = {}
+    for word in words:
+        *names, number = word.split("=")
+        if names and number.isascii() and number.isdigit():
+            found.update((name, int(number)) for name in names)
+    return found

@@ -1,0 +1,208 @@
+"""smtp(8) and lmtp(8): one process of the transport, many deliveries at a time.
+
+The program's name says which of the two it is; what they share is declared once in `config/params/client_group.py`.
+Everything that outlives a delivery (resolver, idle connections, open journals) hangs on the `Office` that is set up
+here.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+
+from estafeta.base import log
+from estafeta.base.networks import number_of
+from estafeta.config.instance import ClientSettings, Config
+from estafeta.daemons.smtp.attempt import Attempt, Office
+from estafeta.daemons.smtp.connection import Manner
+from estafeta.daemons.smtp.mx import Directory, Settings
+from estafeta.daemons.smtp.nexthop import known_ports
+from estafeta.daemons.smtp.pool import Pool
+from estafeta.daemons.smtp.transfer import Letter
+from estafeta.mail.address import quote
+from estafeta.mail.envelope import TRACE_VERIFY
+from estafeta.mail.outcome import Bounced, Outcome
+from estafeta.net.dns import Resolver
+from estafeta.queue.spool import Reader
+from estafeta.routing.domains import own_addresses
+from estafeta.services.delivery import Delivery
+from estafeta.skeleton.agent import Answer, DeliveryAgent
+from estafeta.skeleton.service import Context
+from estafeta.tables.maps import Maps
+
+FLAGS = frozenset("DORX")
+_NONE: frozenset[str] = frozenset()
+
+
+class SmtpService(DeliveryAgent):
+    """Serves master.cf entries of both programs, `smtp` and `lmtp`."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.lmtp = context.entry.program == "lmtp"
+        self.client_conf = self.conf.client("lmtp" if self.lmtp else "smtp")
+        self.flags = _flags(context.entry.args, context.entry.where)
+
+    async def open(self) -> None:
+        settings, conf = self.client_conf, self.conf
+        name = "lmtp_discard_lhlo_keyword" if self.lmtp else "smtp_discard_ehlo_keyword"
+        self.discard_maps = Maps.open(settings.discard_ehlo_keyword_address_maps, name=name + "_address_maps")
+        self.resolver = Resolver()
+        own = frozenset(
+            number
+            for each in own_addresses(conf.inet_interfaces, conf.proxy_interfaces)
+            if (number := number_of(str(each))) is not None
+        )
+        self.directory = Directory(self.resolver, directory_settings(conf, settings, own), random.Random())
+
+    async def start(self) -> None:
+        settings = self.client_conf
+        manner = manner_of(self.conf, settings, lmtp=self.lmtp)
+        self.pool = Pool(
+            manner,
+            idle=settings.connection_cache_time_limit,
+            age=settings.connection_reuse_time_limit,
+            uses=settings.connection_reuse_count_limit,
+        )
+        self.reader = Reader()
+        self.office = Office(
+            manner,
+            self.directory,
+            self.pool,
+            self.reader,
+            self.discards,
+            port=settings.tcp_port,
+            ports=known_ports(self.conf.known_tcp_ports),
+            session_limit=settings.mx_session_limit,
+            fallback=settings.fallback_relay,
+            keep=settings.connection_cache_on_demand,
+            keep_for=frozenset(settings.connection_cache_destinations),
+        )
+
+    async def deliver(self, delivery: Delivery) -> Answer:
+        prefix = b""
+        if self.flags:
+            if "D" in self.flags and len(delivery.recipients) == 1 and self._delivered_before(delivery):
+                text = f"mail forwarding loop for {delivery.recipients[0].address}"
+                return self.settle_all(delivery, Bounced("5.4.6", text))
+            prefix = prefix_of(delivery, self.flags)
+        letter = Letter(
+            delivery,
+            self._settle,
+            prefix=prefix,
+            probe=bool(delivery.trace & TRACE_VERIFY),
+            final="X" in self.flags or (self.lmtp and self.client_conf.assume_final),
+        )
+        dead = await Attempt(self.office, letter).run()
+        return Answer([outcome for outcome in letter.outcomes if outcome is not None], dead)
+
+    def _settle(self, letter: Letter, index: int, outcome: Outcome) -> Outcome:
+        delivery = letter.delivery
+        return self.settle(
+            delivery,
+            delivery.recipients[index],
+            outcome,
+            connected=letter.connected or time.time(),
+            conn_use=letter.uses,
+        )
+
+    def _delivered_before(self, delivery: Delivery) -> bool:
+        """Whether the header says that this recipient has had this message already. smtp(8), flag D."""
+        wanted = delivery.recipients[0].address.lower()
+        for line in self.reader.head(delivery.place).lower().split(b"\r\n"):
+            if line.startswith(b"delivered-to:"):
+                value = line[13:].strip().decode("utf-8", "surrogateescape")
+                if value in (wanted, quote(wanted)):
+                    return True
+        return False
+
+    async def discards(self, address: str) -> frozenset[str]:
+        """EHLO keywords to overlook for a server, from the address maps. Raises TableDown."""
+        if not self.discard_maps:
+            return _NONE
+        found = await self.discard_maps.get(address)
+        return _keywords(found.replace(",", " ").split()) if found else _NONE
+
+    async def stop(self) -> None:
+        await self.pool.close()
+        await self.resolver.close()
+        self.reader.close()
+
+
+def prefix_of(delivery: Delivery, flags: frozenset[str]) -> bytes:
+    """Header lines that `flags=` puts before the message: Return-Path, X-Original-To, Delivered-To."""
+    lines = []
+    recipient = delivery.recipients[0]
+    if "R" in flags:
+        lines.append(f"Return-Path: <{quote(delivery.sender)}>")
+    if "O" in flags and len(delivery.recipients) == 1:
+        lines.append(f"X-Original-To: {quote(recipient.original or recipient.address)}")
+    if "D" in flags and len(delivery.recipients) == 1:
+        lines.append(f"Delivered-To: {quote(recipient.address)}")
+    return "".join(line + "\r\n" for line in lines).encode("utf-8", "surrogateescape")
+
+
+def _flags(args: list[str], where: str) -> frozenset[str]:
+    found = ""
+    for argument in args:
+        name, equals, value = argument.partition("=")
+        if name == "flags" and equals and set(value) <= FLAGS:
+            found += value
+        else:
+            log.warning(
+                f"{where}: argument {argument!r} is not known here and has no effect: flags= takes D, O, R and X"
+            )
+    return frozenset(found)
+
+
+def _keywords(words: tuple[str, ...] | list[str]) -> frozenset[str]:
+    return frozenset(word.upper() for word in words if word.lower() != "silent-discard")
+
+
+def manner_of(conf: Config, settings: ClientSettings, *, lmtp: bool) -> Manner:
+    """How to talk, from main.cf."""
+    return Manner(
+        lmtp=lmtp,
+        helo_name=settings.helo_name,
+        myhostname=conf.myhostname,
+        always_ehlo=settings.always_send_ehlo,
+        never_ehlo=settings.never_send_ehlo,
+        skip_5xx_greeting=settings.skip_5xx_greeting,
+        connect_timeout=settings.connect_timeout,
+        helo_timeout=settings.helo_timeout,
+        mail_timeout=settings.mail_timeout,
+        rcpt_timeout=settings.rcpt_timeout,
+        data_init_timeout=settings.data_init_timeout,
+        data_xfer_timeout=settings.data_xfer_timeout,
+        data_done_timeout=settings.data_done_timeout,
+        rset_timeout=settings.rset_timeout,
+        quit_timeout=settings.quit_timeout,
+        skip_quit_response=settings.skip_quit_response,
+        quoting=settings.quote_rfc821_envelope,
+        line_limit=settings.line_length_limit,
+        bind={4: settings.bind_address, 6: settings.bind_address6},
+        bind_enforce=settings.bind_address_enforce,
+        discard=_keywords(settings.discard_ehlo_keywords),
+    )
+
+
+def directory_settings(conf: Config, settings: ClientSettings, own: frozenset[tuple[int, int]]) -> Settings:
+    """How to find servers, from main.cf."""
+    protocols = {word.lower() for word in conf.inet_protocols}
+    families = tuple(number for number, word in ((4, "ipv4"), (6, "ipv6")) if "all" in protocols or word in protocols)
+    use_dns = not conf.disable_dns_lookups
+    if settings.dns_support_level:
+        use_dns = settings.dns_support_level != "disabled"
+    return Settings(
+        myhostname=conf.myhostname,
+        families=families or (4,),
+        own_addresses=own,
+        use_dns=use_dns,
+        lookup=settings.host_lookup if use_dns else ("native",),
+        preference=settings.address_preference,
+        balance=settings.balance_inet_protocols,
+        randomize=settings.randomize_addresses,
+        address_limit=settings.mx_address_limit,
+        ignore_mx_error=conf.ignore_mx_lookup_error,
+        defer_no_address=settings.defer_if_no_mx_address_found,
+    )

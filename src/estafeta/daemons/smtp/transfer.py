@@ -1,0 +1,358 @@
+"""One message over one connection: MAIL FROM, RCPT TO, DATA, content, and what the answers mean for each recipient.
+
+With PIPELINING all commands up to DATA leave in one write, and then all their answers are read: also those of RCPT TO
+after a refused MAIL FROM, because every command has its answer (RFC 2920 3.1). A DATA that the server accepts
+although it accepted no recipient gets an empty message (RFC 2920 3.1 again). LMTP answers the final dot once for each
+accepted recipient (RFC 2033 4.2).
+
+`settled` and `trouble` of the `Letter` are written here: what is final, and what the recipient gets if no other
+server does better.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Protocol
+
+from estafeta.daemons.smtp.connection import Connection, Manner
+from estafeta.daemons.smtp.errors import Failure, Garbled, said
+from estafeta.mail.outcome import Outcome, Sent
+from estafeta.queue.place import Place
+from estafeta.queue.record import Damaged
+from estafeta.services.delivery import Delivery
+from estafeta.wire.smtp.client import ContentEncoder, encode_content, mail_command, rcpt_command
+from estafeta.wire.smtp.client_reply import Reply
+
+SMALL = 256 * 1024
+"""Bytes of content that are read and sent in one piece."""
+PIECE = 128 * 1024
+END_OF_DATA = "sending end of data -- message may be sent more than once"
+
+
+class Content(Protocol):
+    """What is asked of queue.spool.Reader."""
+
+    def content(self, place: Place) -> bytes: ...
+
+    def head(self, place: Place) -> bytes: ...
+
+    def pieces(self, place: Place, size: int = 65536) -> Iterator[bytes]: ...
+
+
+class Stale(Exception):
+    """A kept connection was closed before the server answered anything: nobody's fault, nothing happened."""
+
+
+class Unreadable(Exception):
+    """The message cannot be read from the spool."""
+
+
+class Letter:
+    """A delivery under way: which recipients are still left, and why."""
+
+    __slots__ = (
+        "_content",
+        "connected",
+        "delivery",
+        "final",
+        "left",
+        "outcomes",
+        "prefix",
+        "probe",
+        "settle",
+        "size",
+        "trouble",
+        "uses",
+    )
+
+    def __init__(
+        self, delivery: Delivery, settle: Settle, *, prefix: bytes = b"", probe: bool = False, final: bool = False
+    ) -> None:
+        self.delivery = delivery
+        self.settle = settle
+        self.prefix = prefix
+        """Header lines to put before the message."""
+        self.probe = probe
+        """Ask about the recipients, send nothing."""
+        self.final = final
+        """The server is the last stop: success is reported as delivered."""
+        self.outcomes: list[Outcome | None] = [None] * len(delivery.recipients)
+        self.left = list(range(len(delivery.recipients)))
+        """Indices of recipients without outcome."""
+        self.trouble: dict[int, Failure] = {}
+        self.size = delivery.place.head + delivery.place.body + len(prefix)
+        self.connected = 0.0
+        """When the present connection was ready, seconds since the epoch; 0 before there is one."""
+        self.uses = 0
+        """Deliveries over the present connection, this one included."""
+        self._content: bytes | None = None
+
+    def content(self, reader: Content, line_limit: int) -> bytes:
+        """The whole message as it goes after DATA; read once, whatever the number of servers tried."""
+        if self._content is None:
+            try:
+                whole = reader.content(self.delivery.place)
+            except (OSError, Damaged) as error:
+                raise Unreadable(str(error)) from error
+            self._content = encode_content(self.prefix + whole if self.prefix else whole, line_limit)
+        return self._content
+
+    def fail(self, index: int, failure: Failure) -> None:
+        """Final at once if it is hard; else what stands until another server is tried."""
+        if failure.hard:
+            self.done(index, failure.outcome())
+        else:
+            self.trouble[index] = failure
+
+    def fail_all(self, failure: Failure) -> None:
+        for index in list(self.left):
+            self.fail(index, failure)
+
+    def done(self, index: int, outcome: Outcome) -> None:
+        self.left.remove(index)
+        self.outcomes[index] = self.settle(self, index, outcome)
+
+
+class Settle(Protocol):
+    """Logs one outcome and returns what is reported (soft_bounce may change it)."""
+
+    def __call__(self, letter: Letter, index: int, outcome: Outcome) -> Outcome: ...
+
+
+async def transfer(connection: Connection, letter: Letter, reader: Content, manner: Manner) -> bool:
+    """Send the letter to whom is left. True when the connection is in a clean state for the next message.
+
+    Raises Stale and Unreadable (the connection is then of no use). Every other trouble is in the letter.
+    """
+    connection.answered = False
+    kept = connection.uses > 1
+    try:
+        return await _converse(connection, letter, reader, manner)
+    except Unreadable:
+        connection.abort()
+        raise
+    except (OSError, Garbled) as error:
+        if kept and not connection.answered and not isinstance(error, TimeoutError):
+            connection.abort()
+            raise Stale from error
+        failure = connection.broken(error)
+        for index in list(letter.left):
+            # A recipient that has its own refusal keeps it: it says more.
+            if index not in letter.trouble:
+                letter.fail(index, failure)
+        connection.abort()
+        return False
+
+
+async def _converse(connection: Connection, letter: Letter, reader: Content, manner: Manner) -> bool:
+    letter.trouble.clear()
+    # Read before DATA: what cannot be read must not be promised. It is in the page cache as a rule.
+    small = letter.size <= SMALL
+    content = letter.content(reader, manner.line_limit) if small and not letter.probe else b""
+    refusal = _unsuitable(connection, letter, reader)
+    if refusal is not None:
+        letter.fail_all(refusal)
+        return True
+    accepted, ready = await _envelope(connection, letter, manner)
+    if letter.probe:
+        return await reset(connection, manner)
+    if not accepted:
+        if ready:
+            connection.stream.timeout = manner.data_done_timeout
+            connection.send(".")
+            await connection.reply()
+            return True
+        return await reset(connection, manner)
+    if not ready:
+        return await reset(connection, manner)
+    if small:
+        connection.stream.write(content)
+    else:
+        early = await _send_large(connection, letter, reader, manner)
+        if early is not None:
+            for index in accepted:
+                _judge_end(connection, letter, index, early)
+            return False
+    connection.doing = END_OF_DATA
+    connection.stream.timeout = manner.data_done_timeout
+    connection.pipelined = manner.lmtp and len(accepted) > 1
+    if not manner.lmtp:
+        answer = await connection.reply()
+        for index in accepted:
+            _judge_end(connection, letter, index, answer)
+        return True
+    for index in accepted:
+        _judge_end(connection, letter, index, await connection.reply())
+    connection.pipelined = False
+    return True
+
+
+def _unsuitable(connection: Connection, letter: Letter, reader: Content) -> Failure | None:
+    """A reason why this server cannot take this message at all, known before asking."""
+    offered = connection.extensions
+    delivery = letter.delivery
+    if offered.size_limit and letter.size > offered.size_limit:
+        text = f"message size {letter.size} exceeds size limit {offered.size_limit} of server {connection.shown}"
+        return Failure("5.3.4", text, hard=True, relay=connection.relay, remote_mta=connection.server.host)
+    if delivery.smtputf8 and not offered.smtputf8 and _needs_utf8(letter, reader):
+        text = f"SMTPUTF8 is required, but was not offered by host {connection.shown}"
+        return Failure("5.6.7", text, hard=True, relay=connection.relay, remote_mta=connection.server.host)
+    return None
+
+
+def _needs_utf8(letter: Letter, reader: Content) -> bool:
+    """Whether an address or a header line is in fact not ASCII. RFC 6531 3.2 is about these only."""
+    delivery = letter.delivery
+    if not delivery.sender.isascii() or any(not delivery.recipients[i].address.isascii() for i in letter.left):
+        return True
+    try:
+        return not reader.head(delivery.place).isascii()
+    except (OSError, Damaged) as error:
+        raise Unreadable(str(error)) from error
+
+
+async def _envelope(connection: Connection, letter: Letter, manner: Manner) -> tuple[list[int], bool]:
+    """MAIL FROM, RCPT TO and DATA. Returns the accepted recipients, and whether the server waits for content."""
+    delivery, offered = letter.delivery, connection.extensions
+    mail = mail_command(
+        delivery.sender,
+        offered,
+        size=letter.size,
+        encoding=delivery.encoding,
+        ret=delivery.ret,
+        envid=delivery.envid,
+        smtputf8=delivery.smtputf8,
+        quoting=manner.quoting,
+    )
+    asked = list(letter.left)
+    recipients = [rcpt_command(delivery.recipients[i], offered, quoting=manner.quoting) for i in asked]
+    stream = connection.stream
+    pipelining = offered.pipelining
+    connection.pipelined = pipelining
+    if pipelining:
+        commands = [mail, *recipients] if letter.probe else [mail, *recipients, "DATA"]
+        connection.send("\r\n".join(commands))
+    else:
+        connection.send(mail)
+    connection.doing = "sending MAIL FROM"
+    stream.timeout = manner.mail_timeout
+    answer = await connection.reply()
+    if answer.code == 421 and connection.uses > 1:
+        # An idle connection that the server was just closing.
+        raise Stale
+    willing = answer.kind == 2
+    if not willing:
+        letter.fail_all(_said(connection, answer, "MAIL FROM"))
+        if not pipelining:
+            return [], False
+    accepted = await _recipients(connection, letter, manner, asked, recipients, willing)
+    if letter.probe or (not pipelining and not accepted):
+        connection.pipelined = False
+        return accepted, False
+    if not pipelining:
+        connection.send("DATA")
+    connection.doing = "sending DATA command"
+    stream.timeout = manner.data_init_timeout
+    answer = await connection.reply()
+    connection.pipelined = False
+    ready = answer.kind == 3
+    if not ready and accepted:
+        failure = _said(connection, answer, "DATA")
+        if not failure.diagnostic or answer.kind not in (4, 5):
+            connection.sound = False  # what the server takes the next bytes for, nobody knows
+        for index in accepted:
+            letter.fail(index, failure)
+    elif not ready and answer.kind not in (4, 5):
+        connection.sound = False
+    return accepted, ready
+
+
+async def _recipients(
+    connection: Connection, letter: Letter, manner: Manner, asked: list[int], commands: list[str], willing: bool
+) -> list[int]:
+    connection.doing = "sending RCPT TO"
+    connection.stream.timeout = manner.rcpt_timeout
+    pipelining = connection.extensions.pipelining
+    accepted: list[int] = []
+    for index, command in zip(asked, commands, strict=True):
+        if not pipelining:
+            connection.send(command)
+        answer = await connection.reply()
+        if not willing:
+            continue
+        if answer.kind != 2:
+            letter.fail(index, _said(connection, answer, "RCPT TO"))
+        elif letter.probe:
+            letter.done(index, _sent(connection, letter, answer))
+        else:
+            accepted.append(index)
+    return accepted
+
+
+async def _send_large(connection: Connection, letter: Letter, reader: Content, manner: Manner) -> Reply | None:
+    """Send content by pieces, at the server's pace. A refusal that comes before the end is returned."""
+    connection.doing = "sending message body"
+    stream = connection.stream
+    stream.timeout = manner.data_xfer_timeout
+    encoder = ContentEncoder(manner.line_limit)
+    pieces = reader.pieces(letter.delivery.place, PIECE)
+    loop = asyncio.get_running_loop()
+    try:
+        if letter.prefix:
+            stream.write(encoder.feed(letter.prefix))
+        while piece := await loop.run_in_executor(None, _read, pieces):
+            stream.write(encoder.feed(piece))
+            await stream.drain()
+            if stream.gone:
+                break
+        stream.write(encoder.finish())
+    finally:
+        pieces.close()  # type: ignore[attr-defined]  # Reader.pieces is a generator
+    if stream.gone:
+        # Hung up in the middle; perhaps it has said why.
+        answer = await connection.reply()
+        connection.sound = False
+        return answer
+    return None
+
+
+def _read(pieces: Iterator[bytes]) -> bytes:
+    """The next piece, in a thread; empty at the end."""
+    try:
+        return next(pieces, b"")
+    except (OSError, Damaged) as error:
+        raise Unreadable(str(error)) from error
+
+
+def _judge_end(connection: Connection, letter: Letter, index: int, answer: Reply) -> None:
+    if answer.kind == 2:
+        letter.done(index, _sent(connection, letter, answer))
+        return
+    if answer.kind not in (4, 5):
+        connection.sound = False
+    letter.fail(index, _said(connection, answer, "end of DATA"))
+
+
+def _sent(connection: Connection, letter: Letter, answer: Reply) -> Sent:
+    action = "delivered" if letter.final else "relayed"
+    return Sent(answer.dsn, answer.text, connection.relay, connection.server.host, answer.text, action)
+
+
+def _said(connection: Connection, answer: Reply, command: str) -> Failure:
+    return said(connection.shown, connection.relay, connection.server.host, answer, command)
+
+
+async def reset(connection: Connection, manner: Manner) -> bool:
+    """End an unfinished transaction, so that the connection can be used again. False when that did not work."""
+    if not connection.sound:
+        return False
+    connection.doing = "sending final RSET"
+    connection.stream.timeout = manner.rset_timeout
+    try:
+        connection.send("RSET")
+        answer = await connection.reply()
+    except (OSError, Garbled):
+        connection.abort()
+        return False
+    return answer.kind == 2 and connection.sound
