@@ -43,10 +43,7 @@ class Answer:
 
 
 class DeliveryAgent(Service):
-    """One process of a transport. It serves one qmgr connection, `slots` deliveries at a time."""
-
-    connections = 1
-    """A worker that talks to qmgr is busy: the next connection is for the next worker."""
+    """One process of a transport. master lets in one connection, qmgr's; `slots` deliveries run at a time."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -65,8 +62,8 @@ class DeliveryAgent(Service):
         self.conversations.add(conversation)
         return conversation.frames
 
-    def ending(self) -> None:
-        """The process is to end: take no new deliveries, finish the others. Every client is released in the end."""
+    def draining(self) -> None:
+        """Tell qmgr to send no more. It closes when it has heard about everything that it sent, which releases it."""
         for conversation in self.conversations:
             conversation.end()
 

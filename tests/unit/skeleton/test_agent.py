@@ -192,7 +192,7 @@ def test_an_ending_agent_says_so_and_finishes_what_it_has(lines: list[str]) -> N
         agent = Scripted()
         talk = Talk(agent)
         talk.ask(request(1))
-        agent.ending()
+        agent.draining()
         agent.go.set()
         await turns()
         assert Ready(ENDING) in talk.wire.words

@@ -1,0 +1,129 @@
+"""What waits on disk: new mail that found no room in memory, and deferred mail until it is due.
+
+Of each message only id, time and path (or place) are kept, so that a hundred thousand deferred messages are a few
+megabytes. The times of deferred messages are the modification times of their files; a scan of the folder brings in what
+was put there by hand, and what an operator changed.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+from estafeta.mail.envelope import Envelope
+from estafeta.queue.place import Place
+
+RECORD_SLACK = 1.0
+"""Seconds by which file times may differ from ours without meaning anything."""
+
+
+class Incoming:
+    """New messages, oldest first. Envelopes are kept as long as they hold few recipients together."""
+
+    def __init__(self, recipient_limit: int) -> None:
+        self._limit = recipient_limit
+        self._recipients = 0
+        self._waiting: deque[tuple[Place, Envelope | None]] = deque()
+        self._removed: set[tuple[str, int]] = set()
+
+    def __len__(self) -> int:
+        return len(self._waiting) - len(self._removed)
+
+    def add(self, place: Place, envelope: Envelope) -> None:
+        count = len(envelope.recipients)
+        if self._recipients + count > self._limit:
+            self._waiting.append((place, None))
+            return
+        self._recipients += count
+        self._waiting.append((place, envelope))
+
+    def take(self) -> tuple[Place, Envelope | None] | None:
+        """The oldest; without an envelope it is to be read from its place."""
+        while self._waiting:
+            place, envelope = self._waiting.popleft()
+            if envelope is not None:
+                self._recipients -= len(envelope.recipients)
+            key = (place.path, place.offset)
+            if key not in self._removed:
+                return place, envelope
+            self._removed.discard(key)
+        return None
+
+    def remove(self, place: Place) -> None:
+        self._removed.add((place.path, place.offset))
+
+    def __iter__(self) -> Iterator[tuple[Place, Envelope | None]]:
+        return (each for each in self._waiting if (each[0].path, each[0].offset) not in self._removed)
+
+
+class Deferred:
+    """Deferred messages by the time when they are due, seconds since the epoch."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, str]] = []
+        self._known: dict[str, tuple[float, str]] = {}
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def __contains__(self, queue_id: str) -> bool:
+        return queue_id in self._known
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def add(self, queue_id: str, due: float, path: str) -> None:
+        self._known[queue_id] = (due, path)
+        heapq.heappush(self._heap, (due, queue_id))
+
+    def path(self, queue_id: str) -> str:
+        return self._known[queue_id][1]
+
+    def remove(self, queue_id: str) -> None:
+        self._known.pop(queue_id, None)
+
+    def take(self, now: float) -> tuple[str, str] | None:
+        """(queue id, path) of the next message that is due; it is no longer here then."""
+        while self._heap and self._heap[0][0] <= now:
+            due, queue_id = heapq.heappop(self._heap)
+            known = self._known.get(queue_id)
+            if known is not None and known[0] == due:
+                del self._known[queue_id]
+                return queue_id, known[1]
+        return None
+
+    @property
+    def next_due(self) -> float | None:
+        while self._heap:
+            due, queue_id = self._heap[0]
+            known = self._known.get(queue_id)
+            if known is not None and known[0] == due:
+                return due
+            heapq.heappop(self._heap)
+        return None
+
+    def found(self, listing: Iterable[tuple[str, float, str]], busy: Iterable[str]) -> int:
+        """Take in what a scan of deferred/ has found, except messages that are being delivered. How many are new."""
+        active = set(busy)
+        new = 0
+        for queue_id, due, path in listing:
+            if queue_id in active:
+                continue
+            known = self._known.get(queue_id)
+            if known is None:
+                new += 1
+            elif known[1] == path and abs(known[0] - due) < RECORD_SLACK:
+                continue
+            self.add(queue_id, due, path)
+        return new
+
+    def make_due(self, queue_ids: Iterable[str], now: float) -> int:
+        """Have these tried now. How many of them there are."""
+        count = 0
+        for queue_id in list(queue_ids):
+            known = self._known.get(queue_id)
+            if known is not None:
+                count += 1
+                self.add(queue_id, now, known[1])
+        return count
