@@ -58,6 +58,8 @@ class Result(msgspec.Struct, array_like=True):
     remote_mta: str = ""
     diagnostic: str = ""
     action: str = ""
+    relay: str = ""
+    """Through whom it went, as in the log: a success report says so."""
 
 
 class Report(msgspec.Struct, array_like=True, tag="P"):
@@ -80,7 +82,9 @@ decode_to_agent = msgspec.msgpack.Decoder(ToAgent).decode
 def result_of(outcome: Outcome) -> Result:
     """An outcome as it travels."""
     if isinstance(outcome, Sent):
-        return Result("sent", outcome.dsn, outcome.text, outcome.remote_mta, outcome.diagnostic, outcome.action)
+        return Result(
+            "sent", outcome.dsn, outcome.text, outcome.remote_mta, outcome.diagnostic, outcome.action, outcome.relay
+        )
     word = "deferred" if isinstance(outcome, Deferred) else "bounced"
     return Result(word, outcome.dsn, outcome.text, outcome.remote_mta, outcome.diagnostic)
 
@@ -88,6 +92,6 @@ def result_of(outcome: Outcome) -> Result:
 def outcome_of(result: Result) -> Outcome:
     """The outcome again. A status that we do not know is Deferred."""
     if result.status == "sent":
-        return Sent(result.dsn, result.text, "none", result.remote_mta, result.diagnostic, result.action)
+        return Sent(result.dsn, result.text, result.relay, result.remote_mta, result.diagnostic, result.action)
     kind = Bounced if result.status == "bounced" else Deferred
     return kind(result.dsn, result.text, "none", result.remote_mta, result.diagnostic)

@@ -1,0 +1,1 @@
+"""bounce(8): reports to senders and to the postmaster."""

@@ -1,0 +1,117 @@
+"""Which reports a message calls for: to the sender, to the postmaster, or none. bounce(8), notify_classes.
+
+A bounce that cannot be delivered becomes a notice to the postmaster, if the class 2bounce is wanted; a notice to the
+postmaster that cannot be delivered is dropped. So no report ever leads to an endless chain of reports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from estafeta.config.instance import Config
+from estafeta.mail.envelope import (
+    NOTIFY_DELAY,
+    NOTIFY_FAILURE,
+    NOTIFY_NEVER,
+    NOTIFY_SUCCESS,
+    RET_HDRS,
+    Envelope,
+    Recipient,
+)
+from estafeta.services.delivery import Result
+from estafeta.services.report import BOUNCE, DELAY, SUCCESS, VERIFY, ReportRequest
+
+TEMPLATE_OF = {BOUNCE: "failure", DELAY: "delay", SUCCESS: "success", VERIFY: "verify"}
+WANTED_BIT = {BOUNCE: NOTIFY_FAILURE, DELAY: NOTIFY_DELAY, SUCCESS: NOTIFY_SUCCESS}
+LOGGED_AS = {
+    BOUNCE: "non-delivery notification",
+    DELAY: "delay notification",
+    SUCCESS: "delivery status notification",
+    VERIFY: "delivery status notification",
+}
+_ACTION = {"sent": "delivered", "deferred": "delayed", "bounced": "failed"}
+_VERIFY_ACTION = {"sent": "deliverable", "deferred": "undeliverable", "bounced": "undeliverable"}
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One report to write."""
+
+    kind: str
+    sender: str
+    recipient: str
+    to_sender: bool
+    headers_only: bool
+    results: list[tuple[Recipient, Result]]
+
+
+def due(conf: Config, request: ReportRequest) -> list[Notice]:
+    """The reports that this request calls for, in the order in which they are sent."""
+    envelope = request.envelope
+    everything = [(envelope.recipients[index], result) for index, result in sorted(request.results.items())]
+    if envelope.sender == double_bounce_address(conf):
+        return []
+    if not envelope.sender:
+        return _double_bounce(conf, request.kind, everything)
+    notices = []
+    wanted = [(recipient, result) for recipient, result in everything if _wanted(request.kind, recipient)]
+    if wanted:
+        headers_only = request.kind != BOUNCE or envelope.ret == RET_HDRS or envelope.size > conf.bounce_size_limit
+        notices.append(Notice(request.kind, "", envelope.sender, True, headers_only, wanted))
+    notices += _postmaster_copy(conf, request.kind, everything)
+    return notices
+
+
+def double_bounce_address(conf: Config) -> str:
+    """The sender of notices to the postmaster: mail from it is never reported on."""
+    name = conf.double_bounce_sender
+    return name if "@" in name else f"{name}@{conf.myhostname}"
+
+
+def sender_shown(conf: Config, envelope: Envelope) -> str:
+    """Who the report says that the message is from."""
+    return envelope.sender or f"MAILER-DAEMON@{conf.myhostname}"
+
+
+def action_of(kind: str, result: Result) -> str:
+    """The Action field. RFC 3464 2.3.3."""
+    if kind == VERIFY:
+        return _VERIFY_ACTION.get(result.status, "undeliverable")
+    if result.status == "sent":
+        return result.action or "delivered"
+    return _ACTION.get(result.status, "delayed") if kind != BOUNCE else "failed"
+
+
+def _wanted(kind: str, recipient: Recipient) -> bool:
+    """Whether the sender asked for this report, or did not say, RFC 3461 4.1. Success is told only to those who ask."""
+    if kind == VERIFY:
+        return True
+    if recipient.notify & NOTIFY_NEVER:
+        return False
+    if recipient.notify == 0:
+        return kind != SUCCESS
+    return bool(recipient.notify & WANTED_BIT[kind])
+
+
+def _double_bounce(conf: Config, kind: str, results: list[tuple[Recipient, Result]]) -> list[Notice]:
+    if kind != BOUNCE:
+        return _postmaster_copy(conf, kind, results)
+    if "2bounce" not in classes(conf):
+        return []
+    return [Notice(kind, double_bounce_address(conf), conf.notice_recipient_2bounce, False, False, results)]
+
+
+def _postmaster_copy(conf: Config, kind: str, results: list[tuple[Recipient, Result]]) -> list[Notice]:
+    recipient_of: dict[str, tuple[str, Callable[[Config], str]]] = {
+        BOUNCE: ("bounce", lambda conf: conf.bounce_notice_recipient),
+        DELAY: ("delay", lambda conf: conf.delay_notice_recipient),
+    }
+    if kind not in recipient_of or recipient_of[kind][0] not in classes(conf):
+        return []
+    return [Notice(kind, double_bounce_address(conf), recipient_of[kind][1](conf), False, True, results)]
+
+
+def classes(conf: Config) -> set[str]:
+    """What the postmaster wants to hear of."""
+    return {name.lower() for name in conf.notify_classes}

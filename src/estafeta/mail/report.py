@@ -1,0 +1,212 @@
+"""Delivery status notifications: what bounce(8) writes to the sender of a message. RFC 3461, 3462, 3464; bounce(5).
+
+Pure composition: facts in, header block and body out, with CRLF lines. The form (order of parts, names of fields, how
+long lines fold) is what Postfix sends, since programs that read bounces rely on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from estafeta.mail.address import quote
+
+LINE = 79
+"""Columns after which the text of a reason is folded."""
+INDENT = "    "
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """bounce(5): the headers and the text that say what happened. Text lines end in LF; empty for no text."""
+
+    name: str
+    subject: str
+    postmaster_subject: str
+    text: str
+    sender: str = "MAILER-DAEMON (Mail Delivery System)"
+    charset: str = "us-ascii"
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of one recipient."""
+
+    recipient: str
+    original: str
+    """The address before virtual aliases, or the same again."""
+    orcpt: str
+    action: str
+    """failed, delayed, delivered, relayed, expanded, deliverable, undeliverable: RFC 3464 2.3.3."""
+    dsn: str
+    text: str
+    remote_mta: str = ""
+    diagnostic: str = ""
+    """The remote server's own words; empty if the reason is ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """The message that is reported on. `content` is what is returned of it: header block, or header block and body."""
+
+    queue_id: str
+    sender: str
+    arrival: str
+    """Date of arrival, as in a Date header."""
+    envid: str
+    content: bytes
+    headers_only: bool
+    smtputf8: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """The report's own frame."""
+
+    hostname: str
+    mail_name: str
+    origin: str
+    """Domain of the From address, with its @: myorigin."""
+    recipient: str
+    template: Template
+    boundary: str
+    to_sender: bool = True
+    """False for a copy to the postmaster: other subject, no text."""
+    eight_bit: bool = True
+    retry_until: str = ""
+    """Date, for a delay report."""
+
+
+def compose(letter: Letter, message: Message, fates: Sequence[Fate]) -> tuple[bytes, bytes]:
+    """(header block with its empty line, body) of the report."""
+    encoding = "8bit" if letter.eight_bit or message.smtputf8 else "7bit"
+    body: list[str] = ["This is a MIME-encapsulated message.", "", f"--{letter.boundary}"]
+    body += _notification(letter, fates, encoding)
+    body += ["", f"--{letter.boundary}"]
+    body += _delivery_status(letter, message, fates)
+    body += [f"--{letter.boundary}"]
+    body += _returned_header(letter, message, encoding)
+    packed = _wire(body) + _closed(message.content) + _wire(["", f"--{letter.boundary}--"])
+    return _wire(_head(letter, encoding)) + b"\r\n", packed
+
+
+def _head(letter: Letter, encoding: str) -> list[str]:
+    template = letter.template
+    subject = template.subject if letter.to_sender else template.postmaster_subject
+    return [
+        f"From: {_from(template.sender, letter.origin)}",
+        f"Subject: {subject}",
+        f"To: {quote(letter.recipient)}",
+        f"Auto-Submitted: {'auto-replied' if letter.to_sender else 'auto-generated'}",
+        "MIME-Version: 1.0",
+        "Content-Type: multipart/report; report-type=delivery-status;",
+        f'\tboundary="{letter.boundary}"',
+        f"Content-Transfer-Encoding: {encoding}",
+    ]
+
+
+def _from(sender: str, origin: str) -> str:
+    """`MAILER-DAEMON (Mail Delivery System)` in the standard form, `Mail Delivery System <MAILER-DAEMON@origin>`."""
+    address, _, comment = sender.partition(" ")
+    if "@" not in address:
+        address += origin
+    if comment.startswith("(") and comment.endswith(")"):
+        return f"{comment[1:-1]} <{address}>"
+    return sender
+
+
+def _notification(letter: Letter, fates: Sequence[Fate], encoding: str) -> list[str]:
+    template = letter.template
+    charset = "utf-8" if encoding == "8bit" and template.charset == "us-ascii" else template.charset
+    lines = [
+        "Content-Description: Notification",
+        f"Content-Type: text/plain; charset={charset}",
+        f"Content-Transfer-Encoding: {encoding}",
+        "",
+    ]
+    if letter.to_sender:
+        lines += template.text.rstrip("\n").split("\n")
+    for fate in fates:
+        lines.append("")
+        expanded = f" (expanded from <{quote(fate.original)}>)" if fate.original != fate.recipient else ""
+        lines += fold(f"<{quote(fate.recipient)}>{expanded}: {fate.text}")
+    return lines
+
+
+def _delivery_status(letter: Letter, message: Message, fates: Sequence[Fate]) -> list[str]:
+    kind = "message/global-delivery-status" if message.smtputf8 else "message/delivery-status"
+    lines = ["Content-Description: Delivery report", f"Content-Type: {kind}"]
+    if message.smtputf8:
+        lines.append("Content-Transfer-Encoding: 8bit")
+    lines += ["", f"Reporting-MTA: dns; {letter.hostname}"]
+    if message.envid:
+        lines.append(f"Original-Envelope-Id: {message.envid}")
+    lines.append(f"X-{letter.mail_name}-Queue-ID: {message.queue_id}")
+    if message.sender:
+        lines.append(f"X-{letter.mail_name}-Sender: {_typed(message.smtputf8, message.sender)}")
+    lines.append(f"Arrival-Date: {message.arrival}")
+    for fate in fates:
+        lines += ["", *_recipient_fields(letter, message, fate)]
+    return [*lines, ""]
+
+
+def _recipient_fields(letter: Letter, message: Message, fate: Fate) -> list[str]:
+    original = fate.orcpt or f"{'utf-8' if message.smtputf8 else 'rfc822'};{fate.original}"
+    lines = [
+        f"Final-Recipient: {_typed(message.smtputf8, fate.recipient)}",
+        f"Original-Recipient: {original}",
+        f"Action: {fate.action}",
+        f"Status: {fate.dsn}",
+    ]
+    if fate.remote_mta:
+        lines.append(f"Remote-MTA: dns; {fate.remote_mta}")
+    if fate.diagnostic:
+        lines += fold(f"Diagnostic-Code: smtp; {fate.diagnostic}")
+    else:
+        lines += fold(f"Diagnostic-Code: X-{letter.mail_name}; {fate.text}")
+    if letter.retry_until:
+        lines.append(f"Will-Retry-Until: {letter.retry_until}")
+    return lines
+
+
+def _typed(smtputf8: bool, address: str) -> str:
+    return f"{'utf-8' if smtputf8 and not address.isascii() else 'rfc822'}; {address}"
+
+
+def _returned_header(letter: Letter, message: Message, encoding: str) -> list[str]:
+    part = "global" if message.smtputf8 else "rfc822"
+    if message.headers_only:
+        kind = "message/global-headers" if message.smtputf8 else "text/rfc822-headers"
+        what = "Message Headers"
+    else:
+        kind, what = f"message/{part}", "Message"
+    if letter.template.name in ("failure", "delay"):
+        what = f"Undelivered {what}"
+    return [
+        f"Content-Description: {what}",
+        f"Content-Type: {kind}",
+        f"Content-Transfer-Encoding: {encoding}",
+        "",
+        f"Return-Path: <{quote(message.sender) if message.sender else ''}>",
+    ]
+
+
+def _closed(content: bytes) -> bytes:
+    return content if not content or content.endswith(b"\r\n") else content + b"\r\n"
+
+
+def _wire(lines: Sequence[str]) -> bytes:
+    return "".join(f"{line}\r\n" for line in lines).encode("utf-8", "surrogateescape")
+
+
+def fold(text: str) -> list[str]:
+    """The text in lines of at most 79 columns, broken at blanks, continued with four spaces."""
+    lines: list[str] = []
+    line = ""
+    for word in text.replace("\r", " ").replace("\n", " ").split(" "):
+        if line and len(line) + 1 + len(word) >= LINE:
+            lines.append(line)
+            line = INDENT + word
+        else:
+            line = f"{line} {word}" if line else word
+    return [*lines, line]
