@@ -40,3 +40,17 @@ LATER: dict[str, str] = {
 }
 """Programs that are accepted in master.cf but whose behaviour does not exist yet: master warns once at start, and the
 skeleton answers a delivery request for them with Deferred and this reason."""
+
+AGENTS = frozenset({"smtp", "lmtp", "local", "virtual", "error", "discard", "pipe"})
+"""Delivery agents: one connection, from qmgr, carries many deliveries. Their maxproc counts deliveries, and a process
+that has its connection leaves the next one to another process."""
+
+SINGLE = frozenset({"qmgr", "oqmgr", "nqmgr", "pickup", "postlogd"})
+"""Programs of which only one process may run, whatever maxproc says. On reload the new one waits for the old one's
+end."""
+
+RESIDENT = frozenset({"qmgr", "oqmgr", "nqmgr"})
+"""Programs that stay although they have nothing to do."""
+
+UNAVAILABLE_AGENT = "estafeta.daemons.unavailable:UnavailableAgent"
+"""Stands in for a delivery agent of LATER: every delivery is put off, with the reason."""

@@ -1,1 +1,260 @@
-"""One service process, from fork to exit. See service.py for what it runs."""
+"""One service process, from fork to exit. See service.py for what it runs.
+
+Master forks and calls `run`, which does not return. The channel to master is a socket pair: we tell it that we are
+ready, have served someone, are busy or free; it tells us to finish (reload) or hands us a new log file; and when it
+is gone we read the end of input and finish too.
+
+SIGTERM and SIGHUP: stop accepting, serve who is in (after SIGTERM for a few seconds at most), stop. SIGQUIT: stop now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import faulthandler
+import importlib
+import os
+import signal
+import socket
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+import uvloop
+
+from estafeta.base import log
+from estafeta.config.instance import Config
+from estafeta.config.main_cf import ConfigError, MainCf
+
+from . import privileges
+from .accept import DatagramDoor, Door, PassDoor, StreamDoor, TriggerDoor, describe
+from .log import LineSink, for_daemon
+from .log_targets import Target
+from .service import Context, Service
+from .slots import Pot, Slots
+
+READY, USED, BUSY, FREE = b"R", b"U", b"B", b"F"
+"""What a process tells master: it accepts clients; it has served one; it takes no more; it does again."""
+FINISH, NEW_LOG = b"D", b"L"
+"""What master tells a process: serve who is in, and end; the log goes to the descriptor that comes along."""
+
+STOP_PATIENCE = 3.0
+"""Seconds that clients get to finish after SIGTERM."""
+ABORT_PATIENCE = 1.0
+USED_AFTER = 1.0
+"""Seconds after which a process counts as well started although it has served nobody."""
+
+
+@dataclass(slots=True)
+class Launch:
+    """What master hands to a new process."""
+
+    context: Context
+    settings: MainCf
+    """main.cf as read; the process makes its own Config from it, unless the entry has -o settings."""
+    target: str
+    """`module:Class` of the service."""
+    log_target: Target
+    sockets: list[socket.socket] = field(default_factory=list)
+    fifo: int | None = None
+    pot: Pot | None = None
+    cell: int = 0
+    """Which count in the pot is ours."""
+    limit: int = 0
+    """Connections at a time in this process, 0 for any number."""
+    resident: bool = False
+    """Whether the process stays when it has nothing to do."""
+
+
+def run(launch: Launch, channel: socket.socket) -> NoReturn:
+    """Be the process. `channel` leads to master."""
+    context, entry = launch.context, launch.context.entry
+    if context.conf.service != entry.name:
+        context.conf = Config.build(launch.settings, entry.overrides, service=entry.name)
+    conf = context.conf
+    sink = for_daemon(entry.program, conf, launch.log_target)
+    with contextlib.suppress(OSError):  # the name that ps and top show; nice to have
+        Path("/proc/self/comm").write_text(entry.program)
+    code = 1
+    try:
+        os.chdir(conf.queue_directory)
+        service = load(launch.target)(launch.context)
+        loop = uvloop.new_event_loop()
+        asyncio.set_event_loop(loop)
+        loop.set_exception_handler(_report)
+        sink.use_loop(loop.call_later)
+        code = loop.run_until_complete(Process(launch, channel, service, sink).live())
+    except (ConfigError, OSError, ValueError, RuntimeError) as reason:
+        log.fatal(str(reason) if isinstance(reason, ConfigError) else describe(reason))
+    except BaseException as reason:
+        log.panic(describe(reason))
+    finally:
+        sink.use_loop(None)
+        sink.flush()
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+
+
+def load(target: str) -> type[Service]:
+    """`module:Class` -> the class. Raises ImportError or AttributeError."""
+    module, _, name = target.partition(":")
+    service: type[Service] = getattr(importlib.import_module(module), name)
+    return service
+
+
+class Process:
+    """The life of the process, inside the event loop."""
+
+    def __init__(self, launch: Launch, channel: socket.socket, service: Service, sink: LineSink) -> None:
+        self._launch = launch
+        self._channel = channel
+        self._service = service
+        self._sink = sink
+        self._loop = asyncio.get_event_loop()
+        self._door: Door | None = None
+        self._ending = asyncio.Event()
+        self._patience: float | None = None
+        self._settled = asyncio.Event()
+        self._used = False
+        self._last_used = 0.0
+
+    async def live(self) -> int:
+        """Returns the exit status."""
+        conf, entry = self._launch.context.conf, self._launch.context.entry
+        await self._service.open()
+        privileges.drop(
+            conf.mail_owner if entry.unprivileged else "", chroot=conf.queue_directory if entry.chroot else ""
+        )
+        await self._service.start()
+        self._listen_to_master()
+        self._door = self._make_door()
+        await self._door.open()
+        self._tell(READY)
+        self._last_used = self._loop.time()
+        self._loop.call_later(USED_AFTER, self._mark_used)
+        self._watchdog(conf.daemon_timeout)
+        if not self._launch.resident:
+            self._loop.call_later(conf.max_idle, self._check_idle)
+        await self._ending.wait()
+        await self._finish()
+        return 0
+
+    def _make_door(self) -> Door:
+        launch = self._launch
+        slots = Slots(launch.limit, launch.pot, launch.cell)
+        common: tuple[Any, ...] = (self._service, slots, self._served, self._busy)
+        style = self._service.style
+        if style == "datagram":
+            return DatagramDoor(*common, sockets=launch.sockets)
+        if style == "trigger":
+            return TriggerDoor(*common, sockets=launch.sockets, fifo=launch.fifo)
+        if launch.fifo is not None:
+            raise ConfigError(
+                f"service {launch.context.entry.name}: {launch.context.entry.program} cannot serve a fifo"
+            )
+        if launch.context.entry.type == "pass":
+            return PassDoor(*common, sockets=launch.sockets)
+        return StreamDoor(*common, sockets=launch.sockets)
+
+    # --- ending
+
+    async def _finish(self) -> None:
+        """Let nobody in, wait for who is in, and give the service its last word."""
+        assert self._door is not None
+        self._door.close()
+        self._service.draining()
+        deadline = None if self._patience is None else self._loop.time() + self._patience
+        while not self._door.idle and (deadline is None or self._loop.time() < deadline):
+            self._settled.clear()
+            left = None if deadline is None else max(0.0, deadline - self._loop.time())
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._settled.wait(), left)
+            if self._patience is not None and deadline is None:
+                deadline = self._loop.time() + self._patience  # a reload became a stop
+        await self._service.stop()
+
+    def end(self, patience: float | None) -> None:
+        """Finish; clients get `patience` seconds, or (None) as long as they take."""
+        if patience is not None and (self._patience is None or patience < self._patience):
+            self._patience = patience
+        self._ending.set()
+        self._settled.set()
+
+    def _check_idle(self) -> None:
+        assert self._door is not None
+        max_idle = self._launch.context.conf.max_idle
+        quiet = self._loop.time() - self._last_used
+        if self._door.idle and quiet >= max_idle:
+            self.end(None)
+        else:
+            self._loop.call_later(max(1.0, max_idle - quiet) if self._door.idle else max_idle, self._check_idle)
+
+    # --- what the door says
+
+    def _served(self) -> None:
+        self._last_used = self._loop.time()
+        if not self._used:
+            self._mark_used()
+        if self._ending.is_set():
+            self._settled.set()
+
+    def _mark_used(self) -> None:
+        if not self._used:
+            self._used = True
+            self._tell(USED)
+
+    def _busy(self, busy: bool) -> None:
+        self._tell(BUSY if busy else FREE)
+
+    # --- master
+
+    def _listen_to_master(self) -> None:
+        self._channel.setblocking(False)
+        self._loop.add_reader(self._channel.fileno(), self._from_master)
+        self._loop.add_signal_handler(signal.SIGTERM, self.end, STOP_PATIENCE)
+        self._loop.add_signal_handler(signal.SIGHUP, self.end, None)
+        self._loop.add_signal_handler(signal.SIGQUIT, self.end, 0.0)
+
+    def _from_master(self) -> None:
+        try:
+            orders, passed, _, _ = socket.recv_fds(self._channel, 256, 4)
+        except BlockingIOError:
+            return
+        except OSError:
+            orders, passed = b"", []
+        for descriptor in passed:
+            self._sink.flush()
+            if self._launch.log_target.fileno() >= 0:
+                os.dup2(descriptor, self._launch.log_target.fileno(), inheritable=False)
+            os.close(descriptor)
+        if not orders:  # master is gone
+            self._loop.remove_reader(self._channel.fileno())
+        if not orders or FINISH in orders:
+            self.end(None)
+
+    def _tell(self, word: bytes) -> None:
+        with contextlib.suppress(OSError):  # master is gone or stuck: we hear of it elsewhere
+            self._channel.send(word)
+
+    def _watchdog(self, timeout: int) -> None:
+        """End the process if its loop stands still for `timeout` seconds, even inside a library that never returns."""
+        faulthandler.dump_traceback_later(timeout, exit=True, file=_null())
+        self._loop.call_later(timeout / 3, self._watchdog, timeout)
+
+
+_opened: list[Any] = []
+
+
+def _null() -> Any:
+    if not _opened:
+        _opened.append(open(os.devnull, "w"))  # noqa: SIM115 - kept for the life of the process
+    return _opened[0]
+
+
+def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What nobody caught: a bug of ours, which ends one task and not the process."""
+    reason = context.get("exception")
+    log.error(f"{context.get('message')}: {describe(reason)}" if reason is not None else str(context.get("message")))

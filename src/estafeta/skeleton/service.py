@@ -2,8 +2,8 @@
 
 A program of `daemons/` subclasses `Service`. The skeleton (process.py) makes the event loop, calls `open` while the
 process still has its first identity and root directory, drops privileges, enters the chroot, calls `start`, and then
-hands over every client that arrives on the service's socket. When the process is to end (reload, stop, idle), the skeleton
-stops accepting, waits until every client has called its `release`, and calls `stop`.
+hands over every client that arrives on the service's socket. When the process is to end (reload, stop, idle), the
+skeleton stops accepting, waits until every client has called its `release`, and calls `stop`.
 
 The working directory is the queue directory from the beginning to the end.
 """
@@ -46,8 +46,8 @@ class Service:
     """One process of a service. `open` and `start` may raise: the skeleton logs `fatal:` and the process ends."""
 
     style: ClassVar[str] = "stream"
-    """stream: `client` makes a protocol for each connection. trigger: a connection carries single-byte requests, which go
-    to `triggered`. datagram: packets go to `datagram`."""
+    """stream: `client` makes a protocol for each connection. trigger: a connection carries single-byte requests,
+    which go to `triggered`. datagram: packets go to `datagram`."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -68,6 +68,10 @@ class Service:
 
     def datagram(self, packet: bytes) -> None:
         """One datagram."""
+
+    def draining(self) -> None:
+        """The process is to end and takes no more clients: those that are in may be asked to leave (a 421 to an SMTP
+        client that is between messages). Not called again; `stop` follows when all have released."""
 
     async def stop(self) -> None:
         """All clients are served: give back what outlives them, write what is unsaved."""

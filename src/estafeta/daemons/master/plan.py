@@ -1,0 +1,110 @@
+"""What is to run: main.cf and master.cf, read and checked as a whole before anything is in force.
+
+A reload makes a new plan; only when that succeeded is the old one given up.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from dataclasses import dataclass, field
+
+from estafeta.base import log
+from estafeta.config.instance import Config, load_settings
+from estafeta.config.main_cf import ConfigError, MainCf
+from estafeta.config.master_cf import ServiceEntry, load_services
+from estafeta.skeleton import privileges
+
+from ..index import AGENTS, LATER, PROGRAMS, SINGLE, UNAVAILABLE_AGENT
+
+Key = tuple[str, str]
+"""(name, type) of a service."""
+
+
+@dataclass(slots=True)
+class Plan:
+    """One configuration. `confs` holds those with -o settings of their own; the others are made by the process."""
+
+    settings: MainCf
+    conf: Config
+    entries: tuple[ServiceEntry, ...]
+    disabled: frozenset[Key] = frozenset()
+    confs: dict[Key, Config] = field(default_factory=dict)
+
+    def conf_of(self, entry: ServiceEntry) -> Config:
+        """main.cf as the entry sees it."""
+        key = (entry.name, entry.type)
+        if key not in self.confs:
+            self.confs[key] = Config.build(self.settings, entry.overrides, service=entry.name)
+        return self.confs[key]
+
+
+def make_plan(directory: str) -> Plan:
+    """Read the configuration. Raises ConfigError, with nothing changed."""
+    settings = load_settings(directory)
+    conf = Config.build(settings)
+    entries = tuple(load_services(directory, conf))
+    if not entries:
+        raise ConfigError(f"{os.path.join(directory, 'master.cf')}: no services: restore the file from the examples")
+    disabled = frozenset(
+        (entry.name, entry.type) for entry in entries if is_disabled(entry, conf.master_service_disable)
+    )
+    plan = Plan(settings, conf, entries, disabled)
+    for entry in entries:
+        if entry.overrides:
+            try:
+                plan.conf_of(entry)
+            except ConfigError as reason:
+                raise ConfigError(f"{entry.where}: {reason}") from reason
+    if privileges.is_root():
+        privileges.mail_owner(conf.mail_owner)
+    return plan
+
+
+def is_disabled(entry: ServiceEntry, patterns: tuple[str, ...]) -> bool:
+    """Whether master_service_disable names the entry: `inet`, `smtp/inet`; `!` before a pattern makes an exception."""
+    for pattern in patterns:
+        wanted, name = not pattern.startswith("!"), pattern.lstrip("!")
+        if name in (entry.type, f"{entry.name}/{entry.type}"):
+            return wanted
+    return False
+
+
+def target_of(program: str) -> str | None:
+    """`module:Class` of what serves a program; None if no process runs for it."""
+    if program in PROGRAMS:
+        return PROGRAMS[program]
+    return UNAVAILABLE_AGENT if program in LATER and program in AGENTS else None
+
+
+def is_served(entry: ServiceEntry) -> bool:
+    """Whether the entry gets a socket. One that is of no use yet gets none, so that its clients are refused."""
+    return entry.program in PROGRAMS or target_of(entry.program) is not None
+
+
+def worker_count(entry: ServiceEntry, conf: Config) -> int:
+    """How many processes share the service."""
+    if entry.program in SINGLE:
+        return 1
+    count = conf.estafeta_worker_processes or len(os.sched_getaffinity(0))
+    return min(count, entry.maxproc) if entry.maxproc else count
+
+
+def warn_about_programs(plan: Plan) -> None:
+    """Name the entries whose work is not done, once for each program."""
+    later = {entry.program: entry for entry in plan.entries if entry.program in LATER}
+    for program, entry in later.items():
+        log.warning(f"{entry.where}: {program} ({LATER[program]}) is not available yet")
+    for entry in plan.entries:
+        if entry.program not in PROGRAMS and entry.program not in LATER:
+            log.warning(f"{entry.where}: unknown program '{entry.program}': service {entry.name} does not run")
+
+
+def preload(plan: Plan) -> None:
+    """Import what the services need, once, so that a fork has it at no cost."""
+    for target in sorted({target_of(entry.program) or "" for entry in plan.entries} - {""}):
+        module = target.partition(":")[0]
+        try:
+            importlib.import_module(module)
+        except Exception as reason:
+            log.warning(f"cannot load {module}: {type(reason).__name__}: {reason}")

@@ -1,0 +1,217 @@
+"""One line of master.cf while it runs: its sockets, its processes, and whether another process is wanted.
+
+TCP: each process has a socket of its own, watched while that process does not run. All else: one socket, watched
+while no process is free and there may be another. A service whose processes die before they have served anybody
+is left alone for service_throttle_time.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from estafeta.base import log
+from estafeta.config.instance import Config
+from estafeta.config.master_cf import ServiceEntry
+from estafeta.skeleton.log_targets import Target
+from estafeta.skeleton.process import BUSY, FREE, USED, Launch
+from estafeta.skeleton.service import Context
+from estafeta.skeleton.slots import Pot, share
+
+from ..index import AGENTS, RESIDENT, SINGLE
+from . import worker as workers
+from .plan import Plan, target_of, worker_count
+from .sockets import Sockets
+from .worker import Worker
+
+CELLS = 256
+"""Processes of one service, finishing ones included, that the pot can tell apart."""
+
+WAKEUP = b"W"
+
+
+class RunningService:
+    """A service. The supervisor watches `wanted()`, calls `start`, and says what became of the processes."""
+
+    def __init__(self, entry: ServiceEntry, sockets: Sockets, plan: Plan) -> None:
+        self.entry = entry
+        self.sockets = sockets
+        self.plan = plan
+        self.target = target_of(entry.program)
+        self.throttled = False
+        self.throttle_turn = 0
+        self.ever_used = False
+        self.workers: list[Worker] = []
+        self.pot: Pot | None = None
+        self.processes = 1
+        self._use(plan, entry)
+
+    def _use(self, plan: Plan, entry: ServiceEntry) -> None:
+        self.plan, self.entry = plan, entry
+        self.target = target_of(entry.program)
+        self.processes = worker_count(entry, self.conf)
+        limit = entry.maxproc if self.sockets.spread else 0
+        if self.pot is not None and self.pot.limit != limit:
+            self.pot.close()
+            self.pot = None
+        if limit and self.pot is None:
+            self.pot = Pot(limit, CELLS)
+
+    @property
+    def conf(self) -> Config:
+        key = (self.entry.name, self.entry.type)
+        return self.plan.confs.get(key, self.plan.conf)
+
+    @property
+    def program_path(self) -> str:
+        """As it appears in the log."""
+        return str(Path(self.conf.daemon_directory, self.entry.program))
+
+    # --- is another process wanted?
+
+    def wanted(self) -> Iterator[int]:
+        """The groups of sockets whose clients have nobody to serve them."""
+        if self.target is None or self.throttled:
+            return
+        single = self.entry.program in SINGLE
+        serving = [worker for worker in self.workers if not worker.retired]
+        if single and self.workers:
+            return
+        if self.sockets.spread:
+            running = {worker.number for worker in serving}
+            yield from (number for number in range(len(self.sockets.groups)) if number not in running)
+        elif len(serving) < self.processes and not any(worker.free for worker in serving):
+            yield 0
+
+    def start(self, group: int, log_target: Target) -> Worker | None:
+        """Start the process for a client in `group`. None, and throttled, when there can be no process."""
+        number = group if self.sockets.spread else self._next_number()
+        cell = self._free_cell()
+        launch = self._launch(number, cell, log_target)
+        try:
+            pid, channel = workers.fork(launch)
+        except OSError as reason:
+            log.warning(f"fork: {reason.strerror} -- throttling")
+            self.throttled = True
+            return None
+        worker = Worker(pid, number, cell, channel, self.entry.program)
+        self.workers.append(worker)
+        self.ever_used = True
+        return worker
+
+    def _launch(self, number: int, cell: int, log_target: Target) -> Launch:
+        entry = self.entry
+        assert self.target is not None
+        part = share(entry.maxproc, self.processes, number)
+        context = Context(
+            conf=self.conf,
+            entry=entry,
+            worker=number,
+            slots=entry.maxproc if self.sockets.spread else part,
+            verbose=entry.verbose,
+            entries=self.plan.entries,
+        )
+        return Launch(
+            context=context,
+            settings=self.plan.settings,
+            target=self.target,
+            log_target=log_target,
+            sockets=self.sockets.of_worker(number),
+            fifo=self.sockets.fifo,
+            pot=self.pot,
+            cell=cell,
+            limit=1 if entry.program in AGENTS else 0 if self.sockets.spread else part,
+            resident=entry.program in RESIDENT,
+        )
+
+    def _next_number(self) -> int:
+        taken = {worker.number for worker in self.workers if not worker.retired}
+        return next(number for number in range(CELLS) if number not in taken)
+
+    def _free_cell(self) -> int:
+        taken = {worker.cell for worker in self.workers}
+        return next((cell for cell in range(CELLS) if cell not in taken), CELLS - 1)
+
+    # --- news of processes
+
+    def heard(self, worker: Worker, words: bytes) -> None:
+        """What a process said."""
+        for word in (words[place : place + 1] for place in range(len(words))):
+            if word == USED:
+                worker.used = True
+            elif word == BUSY:
+                worker.free = False
+            elif word == FREE:
+                worker.free = True
+
+    def ended(self, worker: Worker, status: int) -> bool:
+        """A process ended, with `status` as waitpid has it. Whether that was a bad start, which throttles the
+        service."""
+        self.workers.remove(worker)
+        worker.channel.close()
+        if self.pot is not None:
+            self.pot.recover(worker.cell)
+        if status == 0 or worker.ordered_to_die:
+            return False
+        path = self.program_path
+        if os.WIFSIGNALED(status):
+            log.warning(f"process {path} pid {worker.pid} killed by signal {os.WTERMSIG(status)}")
+        else:
+            log.warning(f"process {path} pid {worker.pid} exit status {os.WEXITSTATUS(status)}")
+        if worker.used or worker.retired:
+            return False
+        log.warning(f"{path}: bad command startup -- throttling")
+        self.throttled = True
+        return True
+
+    # --- changes
+
+    def renew(self, plan: Plan, entry: ServiceEntry, sockets: Sockets) -> None:
+        """The configuration was read again: processes finish, and the next ones go by the new one."""
+        for worker in self.workers:
+            if not worker.retired:
+                worker.finish()
+        self.sockets = sockets
+        self.throttled = False
+        self.throttle_turn += 1
+        self._use(plan, entry)
+
+    def close(self, *, remove: bool) -> None:
+        """The service is gone from master.cf, or master ends."""
+        for worker in self.workers:
+            worker.signal(signal.SIGTERM)
+        self.sockets.close(remove=remove)
+        if self.pot is not None:
+            self.pot.close()
+            self.pot = None
+
+    # --- wakeup
+
+    def wake(self) -> None:
+        """Send the service a wakeup, the way any client sends a trigger; who is not running is started by it."""
+        if self.target is None:
+            return
+        try:
+            if self.sockets.fifo is not None:
+                os.write(self.sockets.fifo, WAKEUP)
+            else:
+                _send_wakeup(self.sockets.groups[0][0])
+        except BlockingIOError:
+            pass  # it has not read the last one yet
+        except OSError as reason:
+            log.warning(f"wake up service {self.entry.name}: {reason}")
+
+
+def _send_wakeup(listening: socket.socket) -> None:
+    if listening.type == socket.SOCK_DGRAM:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as link:
+            link.setblocking(False)
+            link.sendto(WAKEUP, listening.getsockname())
+        return
+    with socket.socket(listening.family, socket.SOCK_STREAM) as link:
+        link.setblocking(False)
+        link.connect(listening.getsockname())
+        link.send(WAKEUP)

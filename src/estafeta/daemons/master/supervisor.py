@@ -1,0 +1,387 @@
+"""Master's loop: clients that arrive, processes that end, signals, and things to do at a time.
+
+One thread, one selector. Signals and the ends of processes arrive through a socket that the interpreter writes to, so
+they are handled in the loop like everything else.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import os
+import selectors
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+from types import FrameType
+
+from estafeta.base import log
+from estafeta.config.main_cf import ConfigError
+from estafeta.config.master_cf import ServiceEntry
+from estafeta.skeleton.log import LineSink
+from estafeta.skeleton.log_targets import Target, open_maillog
+
+from .plan import Key, Plan, is_served, make_plan, preload, warn_about_programs, worker_count
+from .service import RunningService
+from .sockets import Sockets, open_sockets, place_of
+from .worker import Worker
+
+WATCHDOG = 1000
+"""Seconds that the loop may stand still."""
+STOP_PATIENCE = 5.0
+"""Seconds after which a process that was told to end is killed."""
+
+
+@dataclass(slots=True)
+class _Watched:
+    """A descriptor in the selector: clients of a service, or (worker) a process that speaks."""
+
+    service: RunningService
+    group: int = 0
+    worker: Worker | None = None
+
+
+class Supervisor:
+    """Everything that master is doing."""
+
+    def __init__(self, directory: str, plan: Plan, log_target: Target, sink: LineSink, *, verbose: int = 0) -> None:
+        self.directory = directory
+        self.plan = plan
+        self.log_target = log_target
+        self.sink = sink
+        self.verbose = verbose
+        self.services: dict[Key, RunningService] = {}
+        self.gone: list[RunningService] = []
+        """Services that are no longer in master.cf and still have processes."""
+        self.stopping = 0
+        self._selector = selectors.DefaultSelector()
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+        self._signals: list[int] = []
+        self._wakeups: dict[Key, int] = {}
+        self._alarm, self._ring = socket.socketpair()
+
+    # --- start
+
+    def open(self) -> None:
+        """Open all sockets. Raises ConfigError or OSError."""
+        for entry in self._running(self.plan):
+            self.services[entry.name, entry.type] = self._service(entry, self.plan)
+
+    def _running(self, plan: Plan) -> list[ServiceEntry]:
+        return [entry for entry in plan.entries if is_served(entry) and (entry.name, entry.type) not in plan.disabled]
+
+    def _service(self, entry: ServiceEntry, plan: Plan) -> RunningService:
+        conf = plan.confs.get((entry.name, entry.type), plan.conf)
+        return RunningService(entry, open_sockets(entry, conf, self._sharing(entry, plan)), plan)
+
+    @staticmethod
+    def _sharing(entry: ServiceEntry, plan: Plan) -> int:
+        """How many sockets an address gets."""
+        return worker_count(entry, plan.confs.get((entry.name, entry.type), plan.conf)) if entry.type == "inet" else 1
+
+    def run(self) -> None:
+        """Until a signal ends it."""
+        self._handle_signals()
+        self._ring_watchdog()
+        self._schedule_wakeups()
+        for service in self.services.values():
+            self._watch(service)
+        while not self.stopping:
+            self._turn()
+        self._end()
+
+    def _turn(self) -> None:
+        for key, _ in self._selector.select(self._until_next()):
+            what: _Watched | None = key.data
+            if what is None:
+                self._drain_alarm()
+            elif what.worker is not None:
+                self._listen_to(what.service, what.worker)
+            elif key.fd in self._selector.get_map():  # an event before this one may have changed what is watched
+                self._client_waits(what.service, what.group)
+        while self._signals:
+            self._act_on(self._signals.pop(0))
+        self._do_what_is_due()
+
+    # --- clients and processes
+
+    def _watch(self, service: RunningService) -> None:
+        """Watch exactly those of the service's sockets whose clients nobody would serve."""
+        if service.target is None:
+            return
+        wanted = set() if self.stopping else set(service.wanted())
+        known = self._selector.get_map()
+        for group in range(len(service.sockets.groups) or 1):
+            for descriptor in service.sockets.descriptors(group):
+                if group in wanted and descriptor not in known:
+                    self._selector.register(descriptor, selectors.EVENT_READ, _Watched(service, group))
+                elif group not in wanted and descriptor in known:
+                    self._selector.unregister(descriptor)
+
+    def _unwatch(self, sockets: Sockets) -> None:
+        known = self._selector.get_map()
+        for group in range(len(sockets.groups) or 1):
+            for descriptor in sockets.descriptors(group):
+                if descriptor in known:
+                    self._selector.unregister(descriptor)
+
+    def _client_waits(self, service: RunningService, group: int) -> None:
+        worker = service.start(group, self.log_target)
+        if worker is not None:
+            self._selector.register(worker.channel, selectors.EVENT_READ, _Watched(service, worker=worker))
+        else:
+            self._unthrottle_later(service)
+        self._watch(service)
+
+    def _listen_to(self, service: RunningService, worker: Worker) -> None:
+        try:
+            words = worker.channel.recv(256)
+        except BlockingIOError:
+            return
+        except OSError:
+            words = b""
+        if not words:
+            if worker.channel.fileno() in self._selector.get_map():
+                self._selector.unregister(worker.channel)  # its end is reported by SIGCHLD
+            return
+        service.heard(worker, words)
+        self._watch(service)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            self._ended(pid, status)
+
+    def _ended(self, pid: int, status: int) -> None:
+        for service in (*self.services.values(), *self.gone):
+            for worker in service.workers:
+                if worker.pid == pid:
+                    self._lost(service, worker, status)
+                    return
+
+    def _lost(self, service: RunningService, worker: Worker, status: int) -> None:
+        if worker.channel.fileno() in self._selector.get_map():
+            self._listen_to(service, worker)  # its last words
+        if worker.channel.fileno() in self._selector.get_map():
+            self._selector.unregister(worker.channel)
+        if service.ended(worker, status):
+            self._unthrottle_later(service)
+        elif service.entry.wakeup and not self.stopping and not worker.retired and status and service not in self.gone:
+            service.wake()  # what it was doing is not to wait for the next regular wakeup
+        if service in self.gone and not service.workers:
+            self.gone.remove(service)
+        elif service not in self.gone:
+            self._watch(service)
+
+    def _unthrottle_later(self, service: RunningService) -> None:
+        service.throttle_turn += 1
+        turn = service.throttle_turn
+
+        def again() -> None:
+            if not service.throttled or service.throttle_turn != turn:
+                return  # a reload gave it another chance
+            service.throttled = False
+            if service in self.services.values():
+                self._watch(service)
+                if service.entry.wakeup and service.entry.wakeup_always:
+                    service.wake()
+
+        self._at(monotonic() + self.plan.conf.service_throttle_time, again)
+
+    # --- time
+
+    def _at(self, when: float, action: Callable[[], None]) -> None:
+        heapq.heappush(self._timers, (when, next(self._order), action))
+
+    def _until_next(self) -> float | None:
+        return max(0.0, self._timers[0][0] - monotonic()) if self._timers else None
+
+    def _do_what_is_due(self) -> None:
+        now = monotonic()
+        while self._timers and self._timers[0][0] <= now:
+            heapq.heappop(self._timers)[2]()
+
+    def _schedule_wakeups(self) -> None:
+        """Begin anew: every service with a wakeup time is woken now, and then each time it has passed."""
+        for key, service in self.services.items():
+            turn = self._wakeups[key] = self._wakeups.get(key, 0) + 1
+            if service.entry.wakeup and service.target is not None:
+                self._wake(key, turn)
+
+    def _wake(self, key: Key, turn: int) -> None:
+        service = self.services.get(key)
+        if service is None or self._wakeups.get(key) != turn or not service.entry.wakeup:
+            return
+        if (service.entry.wakeup_always or service.ever_used) and not service.throttled:
+            service.wake()
+        self._at(monotonic() + service.entry.wakeup, lambda: self._wake(key, turn))
+
+    def exit_after(self, seconds: int) -> None:
+        """Stop after that time (-e)."""
+        self._at(monotonic() + seconds, lambda: self._signals.append(signal.SIGTERM))
+
+    def _ring_watchdog(self) -> None:
+        signal.alarm(WATCHDOG)
+        self._at(monotonic() + WATCHDOG / 3, self._ring_watchdog)
+
+    # --- signals
+
+    def _handle_signals(self) -> None:
+        self._alarm.setblocking(False)
+        self._ring.setblocking(False)
+        signal.set_wakeup_fd(self._ring.fileno(), warn_on_full_buffer=False)
+        self._selector.register(self._alarm, selectors.EVENT_READ, None)
+        for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGCHLD):
+            signal.signal(number, self._signalled)
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        signal.signal(signal.SIGALRM, self._stuck)
+
+    def _signalled(self, number: int, frame: FrameType | None) -> None:
+        self._signals.append(number)
+
+    def _stuck(self, number: int, frame: FrameType | None) -> None:
+        log.fatal("watchdog timeout")
+        os._exit(1)
+
+    def _drain_alarm(self) -> None:
+        try:
+            while self._alarm.recv(4096):
+                pass
+        except BlockingIOError:
+            pass
+
+    def _act_on(self, number: int) -> None:
+        if number == signal.SIGCHLD:
+            self._reap()
+        elif number == signal.SIGHUP:
+            self.reload()
+        else:
+            log.info(f"terminating on signal {number}")
+            self.stopping = number
+
+    # --- reload
+
+    def reload(self) -> None:
+        """Read the configuration again, and go by it if it can be gone by."""
+        log.info(f"reload -- version {self.plan.conf.mail_version}, configuration {self.directory}")
+        try:
+            plan, sockets = self._prepare()
+        except (ConfigError, OSError, ValueError) as reason:
+            log.error(f"reload: {reason}")
+            log.error("reload: the new configuration is not used, the old one stays in force")
+            return
+        self._adopt_log(plan)
+        self._adopt(plan, sockets)
+        plan.conf.report()
+        warn_about_programs(plan)
+        preload(plan)
+
+    def _prepare(self) -> tuple[Plan, dict[Key, Sockets]]:
+        """The new plan, and the sockets that it needs and we do not have. Raises without a change."""
+        plan = make_plan(self.directory)
+        for name in ("queue_directory", "data_directory", "process_id_directory"):
+            if plan.conf.value(name) != self.plan.conf.value(name):
+                raise ConfigError(f"{plan.conf.origin(name)}: to change {name}, stop and start the mail system")
+        opened: dict[Key, Sockets] = {}
+        try:
+            for entry in self._running(plan):
+                key = (entry.name, entry.type)
+                conf = plan.confs.get(key, plan.conf)
+                sharing = self._sharing(entry, plan)
+                if key not in self.services or self.services[key].sockets.where != place_of(entry, conf, sharing):
+                    self._make_way(key)
+                    opened[key] = open_sockets(entry, conf, sharing)
+        except (ConfigError, OSError):
+            for key, sockets in opened.items():
+                sockets.close(remove=key not in self.services)
+            self._reopen_closed()
+            raise
+        return plan, opened
+
+    def _make_way(self, key: Key) -> None:
+        """A TCP service that is to listen with another number of sockets, or on overlapping addresses, has to let go of
+        its own first: the check for strangers on the port would find them."""
+        service = self.services.get(key)
+        if service is not None and service.entry.type == "inet":
+            self._unwatch(service.sockets)
+            service.sockets.close()
+            service.sockets.groups = [[] for _ in service.sockets.groups]
+
+    def _reopen_closed(self) -> None:
+        for service in self.services.values():
+            if service.entry.type == "inet" and not any(service.sockets.groups):
+                conf = service.conf
+                service.sockets = open_sockets(service.entry, conf, self._sharing(service.entry, self.plan))
+                for worker in service.workers:
+                    worker.finish()
+                self._watch(service)
+
+    def _adopt_log(self, plan: Plan) -> None:
+        """The log file may have been renamed, by logrotate: open it again, for us and for those still at work."""
+        if not plan.conf.maillog_file or self.log_target.fileno() < 0:
+            return
+        try:
+            descriptor = open_maillog(plan.conf)
+        except (OSError, ValueError) as reason:
+            log.error(f"reload: {reason}; the old log file stays in use")
+            return
+        self.sink.flush()
+        os.dup2(descriptor, self.log_target.fileno(), inheritable=False)
+        for service in (*self.services.values(), *self.gone):
+            for worker in service.workers:
+                worker.new_log(descriptor)
+        os.close(descriptor)
+
+    def _adopt(self, plan: Plan, opened: dict[Key, Sockets]) -> None:
+        entries = {(entry.name, entry.type): entry for entry in self._running(plan)}
+        self.plan = plan
+        for key in [key for key in self.services if key not in entries]:
+            service = self.services.pop(key)
+            self._unwatch(service.sockets)
+            service.close(remove=True)
+            if service.workers:
+                self.gone.append(service)
+        for key, entry in entries.items():
+            known = self.services.get(key)
+            if known is None:
+                self.services[key] = RunningService(entry, opened[key], plan)
+                continue
+            if key in opened:
+                self._unwatch(known.sockets)
+                known.sockets.close(remove=known.sockets.path != opened[key].path)
+            known.renew(plan, entry, opened.get(key, known.sockets))
+        for service in self.services.values():
+            self._watch(service)
+        self._schedule_wakeups()
+
+    # --- the end
+
+    def _end(self) -> None:
+        """Tell every process to end, wait a little, and kill those that have not."""
+        everyone = [*self.services.values(), *self.gone]
+        for service in everyone:
+            if not service.sockets.spread or any(service.sockets.groups):
+                self._unwatch(service.sockets)
+        order = signal.SIGQUIT if self.stopping == signal.SIGQUIT else signal.SIGTERM
+        for service in everyone:
+            for worker in service.workers:
+                worker.signal(order)
+        deadline = monotonic() + STOP_PATIENCE
+        while any(service.workers for service in everyone) and monotonic() < deadline:
+            self._selector.select(min(0.5, max(0.0, deadline - monotonic())))
+            self._drain_alarm()
+            self._signals.clear()
+            self._reap()
+        for service in everyone:
+            for worker in service.workers:
+                log.warning(f"process {service.program_path} pid {worker.pid} does not end: killed")
+                worker.signal(signal.SIGKILL)
+        self.sink.flush()

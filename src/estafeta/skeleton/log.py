@@ -1,0 +1,175 @@
+"""The process's log sink: Postfix's lines, formatted once, written in batches.
+
+`Nov 21 09:30:00 host postfix/smtpd[123]: text` goes to `maillog_file`, which master opens and every process inherits,
+so that a worker without rights or in a chroot writes directly; or, without the syslog daemon's time and host fields, to
+syslog. An information line may wait up to 50 ms for others, which saves a system call for most of them; a warning or
+worse is written at once, with everything before it, and so is the rest at the end of the process.
+
+A daemon calls `for_daemon`, a command `for_command`.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from time import localtime, strftime, time
+from typing import Any
+
+from estafeta.base import log
+from estafeta.base.log import PREFIX, WARNING
+from estafeta.config.instance import Config
+
+from .log_targets import Descriptor, Postlog, Silence, Syslog, Target, facility_code, open_maillog
+
+LATEST = 0.05
+"""Seconds that an information line may wait."""
+MOST_HELD = 512
+"""Lines held back at most."""
+
+WORDS = ("info", "warning", "error", "fatal", "panic")
+
+Defer = Callable[[float, Callable[[], None]], Any]
+
+
+def printable(text: str) -> str:
+    """The text with everything that is not printable replaced by '?', so that one record stays one line."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
+
+
+def host_label(myhostname: str) -> str:
+    """The host name as log lines show it: the first label."""
+    return (myhostname or socket.gethostname()).partition(".")[0]
+
+
+class LineSink:
+    """Formats and batches. `defer(seconds, function)` is the event loop's call_later; without it nothing waits."""
+
+    __slots__ = (
+        "_defer",
+        "_heads",
+        "_lines",
+        "_name",
+        "_pid",
+        "_second",
+        "_stamp",
+        "_waiting",
+        "host",
+        "target",
+        "tee",
+    )
+
+    def __init__(self, target: Target, syslog_name: str, program: str, host: str, tee: Target | None = None) -> None:
+        self.target = target
+        self.tee = tee
+        self.host = host
+        self._name = syslog_name
+        self._pid = os.getpid()
+        self._heads: dict[str | None, str] = {None: self._head(program)}
+        self._lines: list[tuple[int, str, str]] = []
+        self._second = 0
+        self._stamp = ""
+        self._defer: Defer | None = None
+        self._waiting = False
+
+    def use_loop(self, defer: Defer | None) -> None:
+        """From now on information lines may wait, until None is given again."""
+        self.flush()
+        self._defer = defer
+        self._waiting = False
+
+    def __call__(self, level: int, text: str, program: str | None) -> None:
+        now = int(time())
+        if now != self._second:
+            self._second = now
+            self._stamp = stamp(now)
+        head = self._heads.get(program)
+        if head is None:
+            head = self._heads[program] = self._head(program or "")
+        if not text.isprintable():
+            text = printable(text)
+        self._lines.append((level, self._stamp, head + PREFIX[level] + text))
+        if level >= WARNING or self._defer is None or len(self._lines) >= MOST_HELD:
+            self.flush()
+        elif not self._waiting:
+            self._waiting = True
+            self._defer(LATEST, self._late)
+
+    def flush(self) -> None:
+        """Write what is held."""
+        if self._lines:
+            lines, self._lines = self._lines, []
+            self.target.write(lines, self.host)
+            if self.tee is not None:
+                self.tee.write(lines, self.host)
+
+    def _late(self) -> None:
+        self._waiting = False
+        self.flush()
+
+    def _head(self, program: str) -> str:
+        return f"{self._name}/{program}[{self._pid}]: " if self._name else f"{program}[{self._pid}]: "
+
+
+def stamp(now: float) -> str:
+    """The time as log lines show it, in local time: `Nov  1 09:30:00`."""
+    return strftime("%b %e %H:%M:%S", localtime(now))
+
+
+def for_daemon(program: str, conf: Config, target: Target) -> LineSink:
+    """Make and install the sink of a service process or of master."""
+    sink = LineSink(target, conf.syslog_name, program, host_label(conf.myhostname))
+    log.install(sink)
+    return sink
+
+
+def daemon_target(conf: Config, *, paint: bool = False) -> Target:
+    """Where daemons log: maillog_file if it is set, else syslog. Raises OSError or ValueError."""
+    if not conf.maillog_file:
+        return Syslog(facility_code(conf.syslog_facility))
+    return Descriptor(open_maillog(conf), paint=paint)
+
+
+class _Command:
+    """A command's sink: `postsuper: warning: text` on standard error, and a record in the log."""
+
+    def __init__(self, name: str, record: LineSink, *, stderr: bool, quiet: bool) -> None:
+        self._name = name
+        self._record = record
+        self._stderr = stderr
+        self._quiet = quiet
+
+    def __call__(self, level: int, text: str, program: str | None) -> None:
+        if self._stderr:
+            sys.stderr.write(f"{program or self._name}: {PREFIX[level]}{printable(text)}\n")
+            sys.stderr.flush()
+        if not self._quiet or level >= WARNING:
+            self._record(level, text, program)
+
+
+def for_command(name: str, conf: Config, *, stderr: bool = True, direct: bool = False, record: bool = True) -> log.Sink:
+    """Install the sink of a command called `name`.
+
+    Lines go to standard error (unless `stderr` is false) and, if `record`, to the log: through the postlog service
+    when maillog_file is set, else to syslog. `direct` is for the administrator's commands that run while the mail
+    system is down: they append to maillog_file themselves.
+    """
+    sink = LineSink(_command_target(conf, direct=direct), conf.syslog_name, name, host_label(conf.myhostname))
+    command = _Command(name, sink, stderr=stderr, quiet=not record)
+    log.install(command)
+    return command
+
+
+def _command_target(conf: Config, *, direct: bool) -> Target:
+    if not conf.maillog_file:
+        return Syslog(facility_code(conf.syslog_facility))
+    service = Path(conf.queue_directory, "public", conf.postlog_service_name)
+    postlog = Postlog(str(service))
+    if postlog.reachable() or not direct or conf.maillog_file.startswith("/dev/"):
+        return postlog
+    try:
+        return Descriptor(open_maillog(conf))
+    except (OSError, ValueError):
+        return Silence()
