@@ -67,7 +67,8 @@ class Submitter:
                 self._connection = await frames.connect(self._path, self._received, self._closed)
         self._last += 1
         submission.number = number = self._last
-        answer = self._waiting[number] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = answer
         self._connection.send(encode_submission(submission))
         try:
             async with asyncio.timeout(self._timeout):

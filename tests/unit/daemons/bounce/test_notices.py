@@ -1,0 +1,67 @@
+"""Who is told what: every row of the policy."""
+
+import pytest
+
+from estafeta.config.instance import Config
+from estafeta.daemons.bounce.notices import Notice, action_of, due
+from estafeta.mail.envelope import NOTIFY_FAILURE, NOTIFY_NEVER, NOTIFY_SUCCESS, Envelope, Recipient
+from estafeta.queue.place import Place
+from estafeta.services.delivery import Result
+from estafeta.services.report import BOUNCE, DELAY, SUCCESS, VERIFY, ReportRequest
+
+PLACE = Place("incoming/1.journal", 0, 1, 1, 1)
+FAILED = Result("bounced", "5.1.1", "unknown user")
+
+
+def notices(kind: str = BOUNCE, classes: str = "", *, size: int = 100, **envelope: object) -> list[Notice]:
+    conf = Config.for_test(notify_classes=classes, myhostname="mail.example.test", bounce_size_limit="1000")
+    values = {"sender": "sender@example.test", "recipients": [Recipient("user@example.test")]} | envelope
+    letter = Envelope("ABC", 1.0, size=size, **values)  # type: ignore[arg-type]
+    return due(conf, ReportRequest(1, kind, PLACE, letter, dict.fromkeys(range(len(letter.recipients)), FAILED)))
+
+
+def test_the_sender_gets_the_whole_message_back() -> None:
+    (notice,) = notices()
+    assert (notice.sender, notice.recipient, notice.headers_only) == ("", "sender@example.test", False)
+
+
+def test_only_headers_of_a_big_message_or_on_request() -> None:
+    assert notices(size=1001)[0].headers_only
+    assert notices(ret="HDRS")[0].headers_only
+
+
+def test_notify_never_and_notify_success_ask_for_no_failure_report() -> None:
+    assert notices(recipients=[Recipient("a@b.test", notify=NOTIFY_NEVER)]) == []
+    assert notices(recipients=[Recipient("a@b.test", notify=NOTIFY_SUCCESS)]) == []
+    (notice,) = notices(
+        recipients=[Recipient("a@b.test", notify=NOTIFY_NEVER), Recipient("c@d.test", notify=NOTIFY_FAILURE)]
+    )
+    assert [recipient.address for recipient, _ in notice.results] == ["c@d.test"]
+
+
+def test_the_postmaster_gets_the_headers_of_every_bounce_if_wanted() -> None:
+    _, copy = notices(classes="bounce, resource")
+    assert (copy.sender, copy.recipient, copy.headers_only) == ("double-bounce@mail.example.test", "postmaster", True)
+
+
+def test_a_bounce_that_bounces_goes_to_the_postmaster_or_nowhere() -> None:
+    assert notices(sender="") == []
+    (notice,) = notices(sender="", classes="2bounce")
+    assert not notice.to_sender
+    assert notice.sender == "double-bounce@mail.example.test"
+
+
+def test_a_notice_to_the_postmaster_is_never_reported_on() -> None:
+    assert notices(sender="double-bounce@mail.example.test", classes="bounce,2bounce,delay") == []
+
+
+@pytest.mark.parametrize(("kind", "expected"), [(SUCCESS, 0), (DELAY, 1), (VERIFY, 1)])
+def test_who_did_not_ask_hears_of_delays_but_not_of_success(kind: str, expected: int) -> None:
+    assert len(notices(kind)) == expected
+
+
+def test_actions() -> None:
+    assert action_of(BOUNCE, Result("deferred", "4.4.1", "too old")) == "failed"
+    assert action_of(DELAY, Result("deferred", "4.4.1", "later")) == "delayed"
+    assert action_of(SUCCESS, Result("sent", "2.0.0", "ok", action="relayed")) == "relayed"
+    assert action_of(VERIFY, Result("sent", "2.0.0", "ok")) == "deliverable"
