@@ -45,11 +45,16 @@ def syncfs(path: str) -> None:
     """Make everything written to the file system that holds `path` durable. Raises OSError."""
     fd = os.open(path or ".", os.O_RDONLY)
     try:
-        if _libc.syncfs(fd) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), path)
+        syncfs_of(fd)
     finally:
         os.close(fd)
+
+
+def syncfs_of(fd: int) -> None:
+    """As `syncfs`, for the file system of an open file."""
+    if _libc.syncfs(fd) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
 
 
 def replace_file(path: str, content: Sequence[bytes], mode: int = 0o600) -> None:
