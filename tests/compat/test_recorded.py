@@ -1,0 +1,20 @@
+"""We do what Postfix did: every recorded case, played against us and compared with the record."""
+
+import os
+import shutil
+
+import pytest
+from tests.compat.case import Case, cases
+from tests.compat.record import difference
+from tests.compat.stage import play
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="needs root, for namespaces"),
+]
+
+
+@pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
+def test_same_as_postfix(case: Case) -> None:
+    recorded = case.recorded.read_text(errors="surrogateescape")
+    assert difference(case, recorded, play(case, "estafeta")) == ""
