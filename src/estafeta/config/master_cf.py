@@ -70,7 +70,7 @@ def load_services(directory: str, conf: Config | None = None) -> list[ServiceEnt
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One service as written: the seven columns and the words of the command (braces kept)."""
+    """One service as written: the seven columns and the words of the command."""
 
     columns: tuple[str, ...]
     command: tuple[str, ...]
@@ -127,31 +127,30 @@ def parse_row(logical: LogicalLine, path: str) -> Row:
         raise ConfigError(f"{where}: {reason}") from reason
     for place, column in enumerate(COLUMNS):
         if place >= len(words):
-            raise ConfigError(f'{where}: field "{column}" is missing: a service has {len(COLUMNS)} columns')
+            raise ConfigError(f'{where}: bad field count: "{column}" is missing; a service has {len(COLUMNS)} columns')
     _check_columns(words, where)
     return Row(tuple(words[:7]), tuple(words[7:]), path, logical.line)
 
 
 def _check_columns(words: list[str], where: str) -> None:
-    name, kind = words[:2]
+    kind = words[1]
     if kind not in TYPES:
         raise ConfigError(f'{where}: bad transport type: "{kind}": write one of {", ".join(TYPES)}')
     for column, value in zip(COLUMNS[2:5], words[2:5], strict=True):
         if value not in ("y", "n", "-"):
             raise ConfigError(f'{where}: field "{column}": bad value: "{value}": write y, n or -')
-    if kind == "inet" and words[2] in ("y", "-"):
-        raise ConfigError(f'{where}: inet service cannot be private: write n in the column "private" of {name}')
     wakeup = words[5].removesuffix("?")
     if wakeup != "-" and not (wakeup.isascii() and wakeup.isdigit()):
         raise ConfigError(f'{where}: field "wakeup": bad value: "{words[5]}": write seconds, or seconds with ?, or -')
     if words[6] != "-" and not (words[6].isascii() and words[6].isdigit()):
         raise ConfigError(f'{where}: field "process_limit": bad value: "{words[6]}": write a number or -')
-    if "/" in words[7]:
-        raise ConfigError(f'{where}: bad program name: "{words[7]}": write a name in the daemon directory, without /')
 
 
 def split_words(text: str) -> list[str]:
-    """Split at white space; a word that begins with `{` goes on to its `}` and keeps both. Raises ValueError."""
+    """Split at white space, except inside braces. A word in braces loses them and the space beside them.
+
+    Raises ValueError for a word that begins with a brace and does not end with its partner.
+    """
     words: list[str] = []
     place = 0
     while place < len(text):
@@ -159,32 +158,42 @@ def split_words(text: str) -> list[str]:
             place += 1
             continue
         end = _word_end(text, place)
-        words.append(text[place:end])
+        words.append(_unbraced(text[place:end]))
         place = end
     return words
 
 
 def _word_end(text: str, place: int) -> int:
-    depth, start = 0, place
+    depth = 0
     while place < len(text) and (depth or not text[place].isspace()):
         if text[place] == "{":
             depth += 1
         elif text[place] == "}" and depth:
             depth -= 1
         place += 1
-    if depth:
-        raise ValueError(f"missing '}}' in {text[start:]!r}")
     return place
 
 
-def unbraced(word: str) -> str:
-    """`{ a b }` -> `a b`; any other word as it is."""
-    return word[1:-1].strip() if word.startswith("{") and word.endswith("}") else word
+def _unbraced(word: str) -> str:
+    if not word.startswith("{"):
+        return word
+    depth = 0
+    for place, char in enumerate(word):
+        depth += {"{": 1, "}": -1}.get(char, 0)
+        if depth == 0:
+            if place + 1 < len(word):
+                raise ValueError(f"syntax error after '}}' in \"{word}\": put a space behind the brace")
+            return word[1:-1].strip()
+    raise ValueError(f"missing '}}' in \"{word}\"")
 
 
 def service_entry(row: Row, conf: Config) -> ServiceEntry:
     """Fill in the defaults and take the common options out of the arguments. Raises ConfigError."""
     name, kind, private, unprivileged, chroot, wakeup, maxproc = row.columns
+    if kind == "inet" and private != "n":
+        raise ConfigError(f'{row.where}: inet service cannot be private: write n in the column "private" of {name}')
+    if kind == "inet" and not split_host_port(name)[1]:
+        raise ConfigError(f'{row.where}: missing service information in "{name}": write host:port or port')
     entry = ServiceEntry(
         name=name,
         type=kind,
@@ -198,7 +207,7 @@ def service_entry(row: Row, conf: Config) -> ServiceEntry:
         file=row.path,
         line=row.line,
     )
-    options = Options.taken_from([unbraced(word) for word in row.command[1:]], row.where)
+    options = Options.taken_from(list(row.command[1:]), row.where)
     entry.args, entry.overrides = options.rest, options.overrides
     entry.verbose, entry.debug = options.verbose, options.debug
     return entry
