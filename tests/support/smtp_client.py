@@ -1,7 +1,7 @@
 """An smtp or lmtp service without processes around it: hand it a letter, get outcomes and log lines.
 
-    async with Client(tmp_path, smtp_helo_timeout="1s") as client:
-        answer = await client.deliver("[127.0.0.1]:2525", "a@b.example")
+async with Client(tmp_path, smtp_helo_timeout="1s") as client:
+    answer = await client.deliver("[127.0.0.1]:2525", "a@b.example")
 """
 
 from __future__ import annotations

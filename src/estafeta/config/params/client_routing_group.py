@@ -16,34 +16,28 @@ class ClientRoutingGroup(Group):
         "any",
         "Which addresses to try first when a server has both kinds: ipv4, ipv6, or any for no preference.",
         "any ipv4 ipv6",
-        pending=True,
     )
     balance_inet_protocols = flag(
         "yes",
         "Whether the addresses that survive the limit on their number are a mix of IPv4 and IPv6, so that one "
         "broken protocol does not take all the places.",
-        pending=True,
     )
     bind_address = text(
         "",
         "The IPv4 address that connections start from. Empty leaves it to the system.",
-        pending=True,
     )
     bind_address6 = text(
         "",
         "The IPv6 address that connections start from. Empty leaves it to the system.",
-        pending=True,
     )
     bind_address_enforce = flag(
         "no",
         "Whether to put mail off when the chosen start address cannot be used, instead of connecting from another one.",
-        pending=True,
     )
     host_lookup = words(
         "dns",
         "Where server names are looked up: dns, native (the system's hosts file and services), or both in this order.",
         least=1,
-        pending=True,
     )
     dns_support_level = choice(
         "",
@@ -74,12 +68,10 @@ class ClientRoutingGroup(Group):
     mx_address_limit = number(
         "5",
         "How many server addresses a delivery tries at the most. 0 sets no limit.",
-        pending=True,
     )
     mx_session_limit = number(
         "2",
         "How many servers a delivery tries that get as far as a greeting. 0 sets no limit.",
-        pending=True,
     )
     defer_if_no_mx_address_found = flag(
         "no",
@@ -88,7 +80,6 @@ class ClientRoutingGroup(Group):
     fallback_relay = words(
         "$fallback_relay",
         "Servers to try last, when a destination's own cannot be found or reached; the same forms as a next hop.",
-        pending=True,
     )
     address_verify_target = choice(
         "rcpt",

@@ -27,7 +27,6 @@ class ClientSessionGroup(Group):
         "no",
         'Whether to take the server for the last stop and report success to the sender (DSN "delivered") when the '
         "server does not announce DSN.",
-        pending=True,
     )
     connect_timeout = seconds(
         "30s",
@@ -87,7 +86,6 @@ class ClientSessionGroup(Group):
     line_length_limit = number(
         "998",
         "The longest line of content that the client sends, in bytes; longer ones are folded. 0 for no limit.",
-        pending=True,
     )
     pix_workarounds = words(
         "disable_esmtp,delay_dotcrlf",
@@ -113,12 +111,10 @@ class ClientSessionGroup(Group):
     discard_ehlo_keywords = words(
         "",
         "EHLO keywords of the server that the client acts as if it had not seen, such as pipelining or dsn.",
-        pending=True,
     )
     discard_ehlo_keyword_address_maps = words(
         "",
         "Tables that give the EHLO keywords to overlook, by the server's address.",
-        pending=True,
     )
     send_xforward_command = flag(
         "no",

@@ -82,28 +82,28 @@ class Directory:
         self._settings = settings
         self._chance = chance
 
-    async def servers(self, destination: Destination, nexthop: str, *, lmtp: bool = False) -> list[Server]:
+    async def servers(self, destination: Destination, *, lmtp: bool = False) -> list[Server]:
         """The servers of one destination, best first, at most smtp_mx_address_limit. Raises SiteError."""
         if destination.path:
             return [Server(self._settings.myhostname, destination.path, path=destination.path)]
         detect = not lmtp and destination.port == SMTP_PORT
         if destination.literal or not self._settings.use_dns:
-            found = await self._of_host(destination, nexthop, detect)
+            found = await self._of_host(destination, detect)
         else:
-            found = await self._of_domain(destination, nexthop, detect)
+            found = await self._of_domain(destination, detect)
         return self._limited(found)
 
-    async def _of_host(self, destination: Destination, nexthop: str, detect: bool) -> list[Server]:
+    async def _of_host(self, destination: Destination, detect: bool) -> list[Server]:
         try:
             addresses = await self._addresses(destination.host)
         except _NoAddress as error:
             raise SiteError(error.failure) from error
         found = self._order([Server(destination.host, each, destination.port, 0, True) for each in addresses])
         if detect and self._find_self(found, "") is not None:
-            raise SiteError(_loops(nexthop))
+            raise SiteError(_loops(destination.host))
         return found
 
-    async def _of_domain(self, destination: Destination, nexthop: str, detect: bool) -> list[Server]:
+    async def _of_domain(self, destination: Destination, detect: bool) -> list[Server]:
         domain = destination.host
         number = number_of(domain)
         if number is not None:
@@ -111,21 +111,19 @@ class Directory:
         try:
             exchangers = (await self._names.mx(domain))[:MOST_EXCHANGERS]
         except (NoSuchDomain, NoData):
-            return await self._of_host(destination, nexthop, detect)
+            return await self._of_host(destination, detect)
         except (DnsDown, BadAnswer) as error:
             if self._settings.ignore_mx_error:
-                return await self._of_host(destination, nexthop, detect)
+                return await self._of_host(destination, detect)
             dsn = "4.4.3" if isinstance(error, DnsDown) else "4.4.4"
             raise SiteError(Failure(dsn, str(error), throttle=True)) from error
         except BadName as error:
             raise SiteError(Failure("5.4.4", str(error), hard=True)) from error
         if len(exchangers) == 1 and not exchangers[0].host:
             raise SiteError(Failure("5.1.0", f"Domain {domain} does not accept mail (nullMX)", hard=True))
-        return await self._of_exchangers(exchangers, destination, nexthop, detect)
+        return await self._of_exchangers(exchangers, destination, detect)
 
-    async def _of_exchangers(
-        self, exchangers: list[Mx], destination: Destination, nexthop: str, detect: bool
-    ) -> list[Server]:
+    async def _of_exchangers(self, exchangers: list[Mx], destination: Destination, detect: bool) -> list[Server]:
         found: list[Server] = []
         last: Failure | None = None
         later = False
@@ -147,7 +145,7 @@ class Directory:
             # We are an exchanger of this domain ourselves: only better ones may get the mail. RFC 5321 5.1.
             found = [server for server in found if server.preference < mine]
             if not found:
-                raise SiteError(_loops(nexthop))
+                raise SiteError(_loops(destination.host))
         return self._order(found)
 
     def _find_self(self, servers: Sequence[Server], myhostname: str) -> int | None:
@@ -249,5 +247,5 @@ def _as_soft(failure: Failure) -> Failure:
     return Failure("4" + failure.dsn[1:], failure.text, throttle=True)
 
 
-def _loops(nexthop: str) -> Failure:
-    return Failure("5.4.6", f"mail for {nexthop} loops back to myself", hard=True)
+def _loops(domain: str) -> Failure:
+    return Failure("5.4.6", f"mail for {domain} loops back to myself", hard=True)

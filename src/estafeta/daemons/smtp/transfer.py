@@ -15,13 +15,21 @@ import asyncio
 from collections.abc import Iterator
 from typing import Protocol
 
+from estafeta.base import log
 from estafeta.daemons.smtp.connection import Connection, Manner
 from estafeta.daemons.smtp.errors import Failure, Garbled, said
 from estafeta.mail.outcome import Outcome, Sent
 from estafeta.queue.place import Place
 from estafeta.queue.record import Damaged
 from estafeta.services.delivery import Delivery
-from estafeta.wire.smtp.client import ContentEncoder, encode_content, mail_command, rcpt_command
+from estafeta.wire.smtp.client import (
+    ContentEncoder,
+    encode_content,
+    fold_lines,
+    has_long_line,
+    mail_command,
+    rcpt_command,
+)
 from estafeta.wire.smtp.client_reply import Reply
 
 SMALL = 256 * 1024
@@ -95,8 +103,17 @@ class Letter:
                 whole = reader.content(self.delivery.place)
             except (OSError, Damaged) as error:
                 raise Unreadable(str(error)) from error
-            self._content = encode_content(self.prefix + whole if self.prefix else whole, line_limit)
+            if self.prefix:
+                whole = self.prefix + whole
+            if line_limit and has_long_line(whole, line_limit):
+                self.folding(line_limit)
+                whole = fold_lines(whole, line_limit)
+            self._content = encode_content(whole)
         return self._content
+
+    def folding(self, line_limit: int) -> None:
+        """Say that lines are broken: it is the one change that a signature does not survive."""
+        log.info(f"{self.delivery.queue_id}: breaking line > {line_limit} bytes with <CR><LF>SPACE")
 
     def fail(self, index: int, failure: Failure) -> None:
         """Final at once if it is hard; else what stands until another server is tried."""
@@ -154,7 +171,7 @@ async def _converse(connection: Connection, letter: Letter, reader: Content, man
     if refusal is not None:
         letter.fail_all(refusal)
         return True
-    accepted, ready = await _envelope(connection, letter, manner)
+    accepted, ready = await _envelope(connection, letter, reader, manner)
     if letter.probe:
         return await reset(connection, manner)
     if not accepted:
@@ -212,7 +229,7 @@ def _needs_utf8(letter: Letter, reader: Content) -> bool:
         raise Unreadable(str(error)) from error
 
 
-async def _envelope(connection: Connection, letter: Letter, manner: Manner) -> tuple[list[int], bool]:
+async def _envelope(connection: Connection, letter: Letter, reader: Content, manner: Manner) -> tuple[list[int], bool]:
     """MAIL FROM, RCPT TO and DATA. Returns the accepted recipients, and whether the server waits for content."""
     delivery, offered = letter.delivery, connection.extensions
     mail = mail_command(
@@ -222,7 +239,7 @@ async def _envelope(connection: Connection, letter: Letter, manner: Manner) -> t
         encoding=delivery.encoding,
         ret=delivery.ret,
         envid=delivery.envid,
-        smtputf8=delivery.smtputf8,
+        smtputf8=delivery.smtputf8 and _needs_utf8(letter, reader),
         quoting=manner.quoting,
     )
     asked = list(letter.left)
@@ -307,6 +324,8 @@ async def _send_large(connection: Connection, letter: Letter, reader: Content, m
             if stream.gone:
                 break
         stream.write(encoder.finish())
+        if encoder.folded:
+            letter.folding(manner.line_limit)
     finally:
         pieces.close()  # type: ignore[attr-defined]  # Reader.pieces is a generator
     if stream.gone:

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import re
+
 from estafeta.mail import xtext
 from estafeta.mail.address import quote
 from estafeta.mail.envelope import NOTIFY_DELAY, NOTIFY_FAILURE, NOTIFY_NEVER, NOTIFY_SUCCESS, Recipient
@@ -14,6 +16,8 @@ from estafeta.wire.smtp.client_reply import Reply
 _NOTIFY = ((NOTIFY_SUCCESS, "SUCCESS"), (NOTIFY_FAILURE, "FAILURE"), (NOTIFY_DELAY, "DELAY"))
 
 _DOT = ord(".")
+_UTF8_ODD = re.compile(r"[^!-*,-<>-\[\]-~]")
+"""What a `utf-8;` address shows as `\\x{...}`: RFC 6533 3, QCHAR."""
 
 
 class Extensions:
@@ -75,17 +79,17 @@ def mail_command(
     if offered.eight_bit and encoding:
         text += " BODY=8BITMIME" if encoding == "8bit" else " BODY=7BIT"
     if offered.dsn:
-        if ret:
-            text += f" RET={ret}"
         if envid:
             text += f" ENVID={xtext.encode(envid)}"
+        if ret:
+            text += f" RET={ret}"
     if offered.smtputf8 and smtputf8:
         text += " SMTPUTF8"
     return text
 
 
 def rcpt_command(recipient: Recipient, offered: Extensions, *, quoting: bool = True) -> str:
-    """RCPT TO with the DSN parameters that the sender asked for, where the server offers DSN. No line end."""
+    """RCPT TO, where the server offers DSN with what the sender asked for and whom the sender wrote to. No line end."""
     address = recipient.address
     text = f"RCPT TO:<{quote(address) if quoting else address}>"
     if not offered.dsn:
@@ -93,9 +97,8 @@ def rcpt_command(recipient: Recipient, offered: Extensions, *, quoting: bool = T
     kind, semicolon, value = recipient.orcpt.partition(";")
     if semicolon:
         text += f" ORCPT={kind};{xtext.encode(value)}"
-    elif recipient.notify:
-        # RFC 3461 5.2.1: a relay that passes on NOTIFY says for whom it was asked.
-        text += f" ORCPT=rfc822;{xtext.encode(quote(recipient.original or address))}"
+    else:
+        text += f" ORCPT={_original(recipient.original or address)}"
     if recipient.notify & NOTIFY_NEVER:
         return text + " NOTIFY=NEVER"
     if recipient.notify:
@@ -103,13 +106,19 @@ def rcpt_command(recipient: Recipient, offered: Extensions, *, quoting: bool = T
     return text
 
 
-def encode_content(content: bytes, line_limit: int = 0) -> bytes:
-    """A whole message as it goes after 354: dots doubled, long lines folded, the final dot added. RFC 5321 4.5.2.
+def _original(address: str) -> str:
+    """The address that the sender wrote to, for ORCPT: RFC 3461 4.2, RFC 6533 3 for addresses beyond ASCII."""
+    external = quote(address)
+    if external.isascii():
+        return f"rfc822;{xtext.encode(external)}"
+    return "utf-8;" + _UTF8_ODD.sub(lambda found: f"\\x{{{ord(found[0]):02X}}}", external)
 
-    `content` has CRLF line ends; a missing one at the end is added. `line_limit` 0: lines are left as they are.
+
+def encode_content(content: bytes) -> bytes:
+    """A whole message as it goes after 354: dots doubled, the final dot added. RFC 5321 4.5.2.
+
+    `content` has CRLF line ends; a missing one at the end is added. Long lines are `fold_lines`' business.
     """
-    if line_limit and (len(content) > line_limit and has_long_line(content, line_limit)):
-        content = fold_lines(content, line_limit)
     if b"\n." in content:
         content = content.replace(b"\r\n.", b"\r\n..")
     if content[:1] == b".":
@@ -157,14 +166,16 @@ def fold_lines(content: bytes, limit: int, column: int = 0) -> bytes:
 
 
 class ContentEncoder:
-    """As `encode_content`, for a message that comes by pieces, cut anywhere."""
+    """As `encode_content` after `fold_lines`, for a message that comes by pieces, cut anywhere."""
 
-    __slots__ = ("_column", "_held", "_limit")
+    __slots__ = ("_column", "_held", "_limit", "folded")
 
     def __init__(self, line_limit: int = 0) -> None:
         self._limit = line_limit
         self._column = 0
         self._held = b""
+        self.folded = False
+        """Some line was broken."""
 
     def feed(self, piece: bytes) -> bytes:
         """What of it can go out now."""
@@ -178,6 +189,7 @@ class ContentEncoder:
         column = self._column
         if self._limit and has_long_line(data, self._limit, column):
             data = fold_lines(data, self._limit, column)
+            self.folded = True
         last = data.rfind(b"\r\n")
         self._column = len(data) - last - 2 if last >= 0 else column + len(data)
         if b"\n." in data:

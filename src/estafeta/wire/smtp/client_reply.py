@@ -19,6 +19,7 @@ MOST_LINES = 1000
 """Lines of one reply. More is no answer but an attack or a loop."""
 
 _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?![^ \t])")
+_PLAIN = re.compile(rb"([2-5]\d\d [ -~]{0,500})\r\n")
 _UNPRINTABLE = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\ufffd]")
 
 
@@ -52,13 +53,14 @@ class Reply:
 class ReplyReader:
     """Feed it what arrives; `next_reply` gives whole replies until it needs more bytes."""
 
-    __slots__ = ("_garbled", "_held", "_kept", "_lines", "_seen", "_skipping")
+    __slots__ = ("_count", "_garbled", "_held", "_kept", "_lines", "_seen", "_skipping")
 
     def __init__(self) -> None:
         self._held = bytearray()
         self._seen = 0
         self._lines: list[str] = []
         self._kept = 0
+        self._count = 0
         self._garbled = False
         self._skipping = False
 
@@ -77,6 +79,12 @@ class ReplyReader:
 
     def next_reply(self) -> Reply | None:
         """The next whole reply; None: give me more bytes."""
+        if not self._lines and (plain := _PLAIN.match(self._held)) is not None:
+            # Nearly every answer is one short line of plain text.
+            line = plain[1].decode("ascii")
+            del self._held[: plain.end()]
+            self._seen = 0
+            return Reply(int(line[:3]), [line], _status(line))
         while True:
             line = self._line()
             if line is None:
@@ -87,11 +95,13 @@ class ReplyReader:
             if self._kept < LONGEST_LINE:
                 self._lines.append(line)
                 self._kept += len(line)
-            if (not good or line[3:4] == "-") and len(self._lines) < MOST_LINES:
+            self._count += 1
+            endless = self._count >= MOST_LINES
+            if (not good or line[3:4] == "-") and not endless:
                 continue
-            lines, garbled = self._lines, self._garbled or not good
-            self._lines, self._kept, self._garbled = [], 0, False
-            return Reply(int(code) if good else 0, lines, _status(line), garbled=garbled)
+            lines, garbled = self._lines, self._garbled or endless
+            self._lines, self._kept, self._count, self._garbled = [], 0, 0, False
+            return Reply(0 if endless else int(code), lines, _status(line), garbled=garbled)
 
     def _line(self) -> str | None:
         held = self._held
@@ -113,8 +123,8 @@ class ReplyReader:
 
 
 def _status(line: str) -> str:
-    kind = line[0]
+    kind = line[:1]
     found = _ENHANCED.match(line[3:].lstrip())
     if found and found[1][0] == kind:
         return found[1]
-    return f"{kind}.0.0" if kind in "245" else "5.5.0"
+    return f"{kind}.0.0" if kind in ("2", "4", "5") else "5.5.0"

@@ -1,0 +1,203 @@
+"""From a destination to servers: RFC 5321 5.1, RFC 7505, and texts and codes as Postfix gives them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any
+
+import pytest
+
+from estafeta.base.networks import number_of
+from estafeta.daemons.smtp.errors import Failure, SiteError
+from estafeta.daemons.smtp.mx import Directory, Server, Settings
+from estafeta.daemons.smtp.nexthop import Destination
+from estafeta.net.dns import BadAnswer, DnsDown, Mx, NoData, NoSuchDomain
+
+MX = {
+    "ok.test": [Mx(10, "a.test"), Mx(10, "b.test"), Mx(20, "c.test")],
+    "null.test": [Mx(0, "")],
+    "mine.test": [Mx(10, "a.test"), Mx(20, "me.test"), Mx(20, "b.test"), Mx(30, "c.test")],
+    "onlymine.test": [Mx(10, "alias.test")],
+    "byname.test": [Mx(10, "mta.example")],
+    "gone.test": [Mx(10, "nx.test"), Mx(20, "nodata.test")],
+    "sick.test": [Mx(10, "down.test"), Mx(20, "nx.test")],
+    "half.test": [Mx(10, "down.test"), Mx(20, "a.test")],
+    "many.test": [Mx(1, "many-addresses.test")],
+    "both.test": [Mx(1, "dual.test")],
+}
+A = {
+    "a.test": ["192.0.2.1"],
+    "b.test": ["192.0.2.2"],
+    "c.test": ["192.0.2.3"],
+    "me.test": ["192.0.2.99"],
+    "alias.test": ["192.0.2.99"],
+    "mta.example": ["192.0.2.50"],
+    "plain.test": ["192.0.2.7"],
+    "many-addresses.test": [f"192.0.2.{n}" for n in range(10, 20)],
+    "dual.test": [f"192.0.2.{n}" for n in range(30, 36)],
+    "selfa.test": ["192.0.2.99"],
+}
+AAAA = {"dual.test": ["2001:db8::1"]}
+OWN = frozenset(number for number in [number_of("192.0.2.99")] if number)
+
+
+class Names:
+    async def mx(self, domain: str) -> list[Mx]:
+        if domain == "mxdown.test":
+            raise DnsDown(domain, "MX")
+        if domain == "mxbad.test":
+            raise BadAnswer(domain, "MX")
+        if domain in MX:
+            return MX[domain]
+        raise NoData(domain, "MX") if domain in A else NoSuchDomain(domain, "MX")
+
+    async def addresses(self, host: str, *, family: int = 0) -> list[str]:
+        rrtype, table = {4: ("A", A), 6: ("AAAA", AAAA)}[family]
+        if host == "down.test":
+            raise DnsDown(host, rrtype)
+        if host in table:
+            return table[host]
+        raise NoData(host, rrtype) if host in A or host == "nodata.test" else NoSuchDomain(host, rrtype)
+
+    async def native(self, host: str, *, family: int = 0) -> list[str]:
+        return ["127.0.0.1"] if host == "localhost" else await self.addresses(host, family=family)
+
+
+def find(host: str, *, port: int = 25, literal: bool = False, lmtp: bool = False, **settings: Any) -> list[Server]:
+    given = Settings(**({"myhostname": "mta.example", "own_addresses": OWN, "families": (4,)} | settings))
+    directory = Directory(Names(), given, random.Random(1))
+    return asyncio.run(directory.servers(Destination(host, port, literal), lmtp=lmtp))
+
+
+def refusal(host: str, **more: Any) -> Failure:
+    with pytest.raises(SiteError) as caught:
+        find(host, **more)
+    return caught.value.failure
+
+
+def hosts(host: str, **more: Any) -> list[str]:
+    return [server.host for server in find(host, **more)]
+
+
+def test_by_preference_with_equal_ones_shuffled() -> None:
+    orders = set()
+    for seed in range(20):
+        given = Settings("mta.example", families=(4,))
+        directory = Directory(Names(), given, random.Random(seed))
+        orders.add(tuple(s.host for s in asyncio.run(directory.servers(Destination("ok.test", 25)))))
+    assert orders == {("a.test", "b.test", "c.test"), ("b.test", "a.test", "c.test")}
+
+
+def test_not_shuffled_when_told() -> None:
+    assert hosts("ok.test", randomize=False) == ["a.test", "b.test", "c.test"]
+
+
+def test_only_the_best_are_marked() -> None:
+    assert [server.best for server in find("ok.test")] == [True, True, False]
+
+
+def test_domain_without_mx_is_its_own_server() -> None:
+    assert find("plain.test")[0].relay == "plain.test[192.0.2.7]:25"
+
+
+def test_null_mx() -> None:
+    failure = refusal("null.test")
+    assert (failure.hard, failure.dsn) == (True, "5.1.0")
+    assert failure.text == "Domain null.test does not accept mail (nullMX)"
+
+
+def test_only_servers_better_than_ourselves() -> None:
+    assert hosts("mine.test") == ["a.test"]
+
+
+@pytest.mark.parametrize("domain", ["onlymine.test", "byname.test", "selfa.test"])
+def test_loops_back(domain: str) -> None:
+    failure = refusal(domain)
+    assert (failure.hard, failure.dsn, failure.text) == (True, "5.4.6", f"mail for {domain} loops back to myself")
+
+
+def test_no_loop_on_another_port_or_over_lmtp() -> None:
+    assert hosts("onlymine.test", port=2525) == ["alias.test"]
+    assert hosts("selfa.test", literal=True, lmtp=True) == ["selfa.test"]
+
+
+def test_domain_that_does_not_exist_bounces() -> None:
+    failure = refusal("nowhere.test")
+    assert (failure.hard, failure.dsn) == (True, "5.4.4")
+    assert (
+        failure.text == "Host or domain name not found. Name service error for name=nowhere.test type=A: Host not found"
+    )
+
+
+def test_last_type_asked_is_named() -> None:
+    assert "type=AAAA: Host not found" in refusal("nowhere.test", families=(4, 6)).text
+
+
+def test_name_servers_down_defers() -> None:
+    failure = refusal("mxdown.test")
+    assert (failure.hard, failure.dsn, failure.throttle) == (False, "4.4.3", True)
+    assert failure.text.endswith("name=mxdown.test type=MX: Host not found, try again")
+
+
+def test_unusable_mx_answer_defers() -> None:
+    assert not refusal("mxbad.test").hard
+
+
+def test_mx_error_can_be_ignored() -> None:
+    assert refusal("mxdown.test", ignore_mx_error=True).text.endswith("type=A: Host not found")
+
+
+def test_no_exchanger_has_an_address() -> None:
+    failure = refusal("gone.test")
+    assert (failure.hard, failure.dsn) == (True, "5.4.4")
+    assert not refusal("gone.test", defer_no_address=True).hard
+
+
+def test_one_doubt_makes_it_later() -> None:
+    failure = refusal("sick.test")
+    assert (failure.hard, failure.dsn) == (False, "4.4.4")
+
+
+def test_one_good_address_is_enough() -> None:
+    assert hosts("half.test") == ["a.test"]
+
+
+def test_literal_host_asks_no_mx() -> None:
+    assert hosts("a.test", literal=True) == ["a.test"]
+    assert refusal("ok.test", literal=True).text.endswith("type=A: Host not found")
+
+
+def test_without_dns_the_system_is_asked() -> None:
+    assert hosts("localhost", use_dns=False, lookup=("native",)) == ["localhost"]
+    failure = refusal("down.test", use_dns=False, lookup=("native",))
+    assert failure.text == "unable to look up host down.test: Temporary failure in name resolution"
+    assert (failure.hard, failure.dsn) == (False, "4.4.4")
+
+
+def test_dns_then_native() -> None:
+    assert hosts("localhost", literal=True, lookup=("dns", "native")) == ["localhost"]
+
+
+def test_address_limit() -> None:
+    assert len(find("many.test")) == 5
+    assert len(find("many.test", address_limit=0)) == 10
+
+
+def test_limit_leaves_room_for_both_protocols() -> None:
+    for seed in range(10):
+        given = Settings("mta.example", families=(4, 6))
+        directory = Directory(Names(), given, random.Random(seed))
+        found = asyncio.run(directory.servers(Destination("both.test", 25)))
+        assert any(":" in server.address for server in found)
+
+
+def test_address_preference() -> None:
+    assert ":" in find("both.test", families=(4, 6), preference="ipv6")[0].address
+    assert ":" not in find("both.test", families=(4, 6), preference="ipv4")[0].address
+
+
+def test_address_of_a_family_that_is_off() -> None:
+    failure = refusal("2001:db8::1", literal=True)
+    assert not failure.hard
+    assert "inet_protocols" in failure.text

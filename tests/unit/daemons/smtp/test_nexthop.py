@@ -1,0 +1,67 @@
+"""The forms of a next hop: smtp(8)."""
+
+from __future__ import annotations
+
+import pytest
+
+from estafeta.daemons.smtp.nexthop import Destination, NexthopError, known_ports, parse_nexthop
+
+PORTS = known_ports(["lmtp=24", "smtp=25", "smtps=submissions=465", "odd", "x=y"])
+
+
+def smtp(text: str) -> list[Destination]:
+    return parse_nexthop(text, lmtp=False, port="smtp", ports=PORTS)
+
+
+def lmtp(text: str) -> list[Destination]:
+    return parse_nexthop(text, lmtp=True, port="24", ports=PORTS)
+
+
+def test_domain() -> None:
+    assert smtp("example.com") == [Destination("example.com", 25)]
+
+
+def test_domain_and_port() -> None:
+    assert smtp("example.com:587") == [Destination("example.com", 587)]
+    assert smtp("example.com:submissions") == [Destination("example.com", 465)]
+
+
+def test_brackets_turn_off_mx() -> None:
+    assert smtp("[mail.example]:2525") == [Destination("mail.example", 2525, literal=True)]
+    assert smtp("[192.0.2.1]") == [Destination("192.0.2.1", 25, literal=True)]
+
+
+def test_ipv6() -> None:
+    assert smtp("[ipv6:2001:db8::1]:26") == [Destination("2001:db8::1", 26, literal=True)]
+    assert smtp("[2001:db8::1]") == [Destination("2001:db8::1", 25, literal=True)]
+
+
+def test_several() -> None:
+    assert [each.host for each in smtp("a.example, [b.example]:26 c.example")] == [
+        "a.example",
+        "b.example",
+        "c.example",
+    ]
+
+
+def test_lmtp() -> None:
+    assert lmtp("unix:/run/lmtp") == [Destination("", path="/run/lmtp")]
+    assert lmtp("inet:localhost") == [Destination("localhost", 24, literal=True)]
+    assert lmtp("inet:[127.0.0.1]:2400") == [Destination("127.0.0.1", 2400, literal=True)]
+    assert lmtp("localhost:25") == [Destination("localhost", 25, literal=True)]
+
+
+@pytest.mark.parametrize(
+    "text", ["", " , ", "[a", "[a]b", "[a]:", "a:0", "a:70000", "a:nosuchservice", ":25", "[]:25", "x " * 101]
+)
+def test_unreadable(text: str) -> None:
+    if text == "[a]:":
+        assert smtp(text) == [Destination("a", 25, literal=True)]
+        return
+    with pytest.raises(NexthopError):
+        smtp(text)
+
+
+def test_lmtp_without_path() -> None:
+    with pytest.raises(NexthopError):
+        lmtp("unix:")

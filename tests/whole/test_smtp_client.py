@@ -1,0 +1,523 @@
+"""The SMTP client against a server that misbehaves as told. Texts and codes are those that Postfix 3.7 logs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.smtp_client import BODY, HEAD, Client
+from tests.support.smtp_sink import DROP, EXTENSIONS, STALL, SmtpSink, then_drop, unused_port
+
+from estafeta.mail.envelope import TRACE_VERIFY, Recipient
+from estafeta.mail.outcome import Bounced, Deferred, Outcome, Sent
+
+SHORT = {
+    f"smtp_{step}_timeout": "1s"
+    for step in ("helo", "mail", "rcpt", "data_init", "data_xfer", "data_done", "rset", "quit")
+}
+HOST = "127.0.0.1[127.0.0.1]"
+Talk = Callable[[Client, SmtpSink], Awaitable[None]]
+
+
+def talk(
+    tmp_path: Path,
+    scene: Talk,
+    replies: dict[str, Any] | None = None,
+    *,
+    extensions: tuple[str, ...] | None = EXTENSIONS,
+    **settings: str,
+) -> None:
+    """Run `scene` with a client and a server."""
+
+    async def run() -> None:
+        async with asyncio.timeout(30):
+            async with (
+                SmtpSink(replies, extensions=extensions) as sink,
+                Client(tmp_path, **(SHORT | settings)) as client,
+            ):
+                await scene(client, sink)
+
+    asyncio.run(run())
+
+
+def one(tmp_path: Path, replies: dict[str, Any], *recipients: str, **settings: Any) -> list[Outcome]:
+    """The outcomes of one delivery to a@b.example (or `recipients`)."""
+    found: list[Outcome] = []
+
+    async def scene(client: Client, sink: SmtpSink) -> None:
+        answer = await client.deliver(f"[127.0.0.1]:{sink.port}", *(recipients or ("a@b.example",)))
+        found.extend(answer.outcomes)
+
+    talk(tmp_path, scene, replies, **settings)
+    return found
+
+
+def texts(outcomes: list[Outcome]) -> list[tuple[type, str, str]]:
+    return [(type(outcome), outcome.dsn, outcome.text) for outcome in outcomes]
+
+
+def test_a_letter_arrives_as_it_was(tmp_path: Path) -> None:
+    async def scene(client: Client, sink: SmtpSink) -> None:
+        body = b".dot\r\n..\r\n.\r\nend"
+        answer = await client.deliver(f"[127.0.0.1]:{sink.port}", "a@b.example", "c@b.example", body=body)
+        assert [type(outcome) for outcome in answer.outcomes] == [Sent, Sent]
+        assert answer.dead is None
+        (message,) = sink.messages
+        assert message.content == HEAD + body + b"\r\n"
+        size = len(HEAD + body)
+        assert message.mail == f"MAIL FROM:<sender@from.example> SIZE={size}"
+        assert [line.split()[1] for line in message.rcpt] == ["TO:<a@b.example>", "TO:<c@b.example>"]
+        # EHLO; MAIL, RCPT and DATA in one piece; the content with its dot in one piece.
+        assert len(sink.talks[0].chunks) == 3
+        assert f"relay={HOST}:{sink.port}, delay=" in client.lines[0]
+        assert client.lines[0].endswith("dsn=2.0.0, status=sent (250 2.0.0 Ok: queued as 00001)")
+
+    talk(tmp_path, scene)
+
+
+SAID = f"host {HOST} said: "
+REFUSED = f"host {HOST} refused to talk to me: "
+LOST = f"lost connection with {HOST} while "
+LATE = f"conversation with {HOST} timed out while "
+END = "sending end of data -- message may be sent more than once"
+
+FAILURES = {
+    "greeting_421": ({"CONNECT": then_drop("421 4.3.2 busy")}, Deferred, "4.3.2", REFUSED + "421 4.3.2 busy"),
+    "greeting_554_is_later": ({"CONNECT": "554 5.7.1 away"}, Deferred, "4.7.1", REFUSED + "554 5.7.1 away"),
+    "greeting_450": ({"CONNECT": "450 no"}, Deferred, "4.0.0", REFUSED + "450 no"),
+    "greeting_lost": ({"CONNECT": DROP}, Deferred, "4.4.2", LOST + "receiving the initial server greeting"),
+    "greeting_late": ({"CONNECT": STALL}, Deferred, "4.4.2", LATE + "receiving the initial server greeting"),
+    "greeting_junk": ({"CONNECT": "hello"}, Deferred, "4.4.2", LATE + "receiving the initial server greeting"),
+    "helo_550": ({"EHLO": "550 5.7.1 a", "HELO": "550 5.7.1 b"}, Bounced, "5.7.1", REFUSED + "550 5.7.1 b"),
+    "helo_450": ({"EHLO": "450 4.7.1 a", "HELO": "450 4.7.1 b"}, Deferred, "4.7.1", REFUSED + "450 4.7.1 b"),
+    "ehlo_421": ({"EHLO": then_drop("421 bye")}, Deferred, "4.0.0", REFUSED + "421 bye"),
+    "ehlo_lost": ({"EHLO": DROP}, Deferred, "4.4.2", LOST + "performing the EHLO handshake"),
+    "ehlo_late": ({"EHLO": STALL}, Deferred, "4.4.2", LATE + "performing the EHLO handshake"),
+    "mail_550": ({"MAIL": "550 5.1.8 x"}, Bounced, "5.1.8", SAID + "550 5.1.8 x (in reply to MAIL FROM command)"),
+    "mail_450": ({"MAIL": "450 4.1.8 x"}, Deferred, "4.1.8", SAID + "450 4.1.8 x (in reply to MAIL FROM command)"),
+    "mail_421": ({"MAIL": then_drop("421 x")}, Deferred, "4.0.0", SAID + "421 x (in reply to MAIL FROM command)"),
+    "mail_lost": ({"MAIL": DROP}, Deferred, "4.4.2", LOST + "sending MAIL FROM"),
+    "mail_late": ({"MAIL": STALL}, Deferred, "4.4.2", LATE + "sending MAIL FROM"),
+    "rcpt_550": ({"RCPT": "550 x"}, Bounced, "5.0.0", SAID + "550 x (in reply to RCPT TO command)"),
+    "rcpt_450": ({"RCPT": "450 4.2.0 x"}, Deferred, "4.2.0", SAID + "450 4.2.0 x (in reply to RCPT TO command)"),
+    "rcpt_lost": ({"RCPT": DROP}, Deferred, "4.4.2", LOST + "sending RCPT TO"),
+    "data_550": ({"DATA": "550 5.7.1 x"}, Bounced, "5.7.1", SAID + "550 5.7.1 x (in reply to DATA command)"),
+    "data_450": ({"DATA": "450 4.7.1 x"}, Deferred, "4.7.1", SAID + "450 4.7.1 x (in reply to DATA command)"),
+    "data_lost": ({"DATA": DROP}, Deferred, "4.4.2", LOST + "sending DATA command"),
+    "data_late": ({"DATA": STALL}, Deferred, "4.4.2", LATE + "sending DATA command"),
+    "dot_550": ({".": "550 5.7.1 x"}, Bounced, "5.7.1", SAID + "550 5.7.1 x (in reply to end of DATA command)"),
+    "dot_450": ({".": "450 4.7.1 x"}, Deferred, "4.7.1", SAID + "450 4.7.1 x (in reply to end of DATA command)"),
+    "dot_lost": ({".": DROP}, Deferred, "4.4.2", LOST + END),
+    "dot_late": ({".": STALL}, Deferred, "4.4.2", LATE + END),
+    "early_550": (
+        {"BODY": then_drop("550 5.7.1 x")},
+        Bounced,
+        "5.7.1",
+        SAID + "550 5.7.1 x (in reply to end of DATA command)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_failure(tmp_path: Path, name: str) -> None:
+    replies, kind, dsn, text = FAILURES[name]
+    assert texts(one(tmp_path, replies)) == [(kind, dsn, text)]
+
+
+NOT_UNDERSTOOD = {
+    "rcpt_junk": {"RCPT": "xyz"},
+    "rcpt_354": {"RCPT": "354 what"},
+    "rcpt_999": {"RCPT": "999 what"},
+    "data_250": {"DATA": "250 hm"},
+    "dot_354": {".": "354 go on"},
+    "dot_junk_refusal": {".": "noise\n550 no"},
+}
+
+
+@pytest.mark.parametrize("name", NOT_UNDERSTOOD)
+def test_what_is_not_understood_is_later(tmp_path: Path, name: str) -> None:
+    (outcome,) = one(tmp_path, NOT_UNDERSTOOD[name])
+    assert isinstance(outcome, Deferred)
+    assert outcome.dsn == "4.5.0"
+    assert outcome.text.startswith("Protocol error: host")
+
+
+def test_noise_before_acceptance_is_no_reason_to_send_twice(tmp_path: Path) -> None:
+    (outcome,) = one(tmp_path, {".": "noise\n250 2.0.0 taken"})
+    assert isinstance(outcome, Sent)
+
+
+def test_greeting_5xx_is_final_when_not_skipped(tmp_path: Path) -> None:
+    (outcome,) = one(tmp_path, {"CONNECT": "554 5.7.1 away"}, smtp_skip_5xx_greeting="no")
+    assert texts([outcome]) == [(Bounced, "5.7.1", REFUSED + "554 5.7.1 away")]
+
+
+@pytest.mark.parametrize("extensions", [EXTENSIONS, ("SIZE",), None])
+def test_each_recipient_has_its_own_answer(tmp_path: Path, extensions: tuple[str, ...] | None) -> None:
+    replies = {"RCPT": ["250 ok", "550 5.1.1 no such", "452 4.2.2 full", "250 ok"]}
+
+    async def scene(client: Client, sink: SmtpSink) -> None:
+        answer = await client.deliver(f"[127.0.0.1]:{sink.port}", *[f"{x}@b.example" for x in "abcd"])
+        assert [type(outcome) for outcome in answer.outcomes] == [Sent, Bounced, Deferred, Sent]
+        assert [line.split()[1] for line in sink.messages[0].rcpt] == ["TO:<a@b.example>", "TO:<d@b.example>"]
+
+    talk(tmp_path, scene, replies, extensions=extensions)
+
+
+def test_all_recipients_refused_but_data_accepted_sends_nothing(tmp_path: Path) -> None:
+    async def scene(client: Client, sink: SmtpSink) -> None:
+        answer = await client.deliver(f"[127.0.0.1]:{sink.port}", "a@b.example")
+        assert isinstance(answer.outcomes[0], Bounced)
+        assert [message.content for message in sink.messages] == [b""]
+
+    talk(tmp_path, scene, {"RCPT": "550 5.1.1 no"})
+
+
+def test_421_in_the_middle_spares_nobody_but_keeps_its_word(tmp_path: Path) -> None:
+    outcomes = one(tmp_path, {"RCPT": then_drop("421 4.3.2 down")}, "a@b.example", "c@b.example")
+    assert [outcome.text for outcome in outcomes] == [
+        SAID + "421 4.3.2 down (in reply to RCPT TO command)",
+        LOST + "sending RCPT TO",
+    ]
+
+
+def test_size_limit_of_the_server(tmp_path: Path) -> None:
+    (outcome,) = one(tmp_path, {}, extensions=("SIZE 20",))
+    size = len(HEAD + BODY)
+    assert texts([outcome]) == [(Bounced, "5.3.4", f"message size {size} exceeds size limit 20 of server {HOST}")]
+
+
+def test_smtputf8_only_where_it_is_needed(tmp_path: Path) -> None:
+    async def scene(client: Client, sink: SmtpSink) -> None:
+        nexthop = f"[127.0.0.1]:{sink.port}"
+        plain = await client.deliver(nexthop, "a@b.example", smtputf8=True)
+        assert isinstance(plain.outcomes[0], Sent)
+        header = await client.deliver(nexthop, "a@b.example", smtputf8=True, head="Subject: é\r\n\r\n".encode())
+        address = await client.deliver(nexthop, "é@b.example", smtputf8=True)
+        for outcome in (header.outcomes[0], address.outcomes[0]):
+            expected = f"SMTPUTF8 is required, but was not offered by host {HOST}"
+            assert texts([outcome]) == [(Bounced, "5.6.7", expected)]
+
+    talk(tmp_path, scene, extensions=("PIPELINING",))
+
+
+def test_long_lines_are_folded_and_logged(tmp_path: Path) -> None:
+    async def scene(client: Client, sink: SmtpSink) -> None:
+        await client.deliver(f"[127.0.0.1]:{sink.port}", "a@b.example", body=b"x" * 1000 + b"\r\n")
+        assert sink.messages[0].content.endswith(b"x" * 998 + b"\r\n xx\r\n")
+        assert any(line.endswith("breaking line > 998 bytes with <CR><LF>SPACE") for line in client.lines)
+
+    talk(tmp_path, scene)
+
+
+def test_a_large_message_goes_by_pieces(tmp_path: Path) -> None:
+    body = b"".join(b"%d .\r\n.%d\r\n" % (n, n) for n in range(200_000))
+
+    async def scene(client: Client, sink: SmtpSink) -> None:
+        answer = await client.deliver(f"[127.0.0.1]:{sink.port}", "a@b.example", body=body)
+        assert isinstance(answer.outcomes[0], Sent)
+        assert sink.messages[0].content == HEAD + body
+
+    talk(tmp_path, scene)
+
+
+def test_a_large_message_refused_half_way(tmp_path: Path) -> None:
+    async def scene(client: Client, sink: SmtpSink) -> None:
+        answer = await client.deliver(f"[127.0.0.1]:{sink.port}", "a@b.example", body=b"x" * 70 * 100_000)
+        (outcome,) = answer.outcomes
+        assert isinstance(outcome, Bounced | Deferred)
+        if isinstance(outcome, Bounced):  # a reset may overtake the words
+            assert outcome.text == SAID + "550 5.7.1 too big (in reply to end of DATA command)"
+
+    talk(tmp_path, scene, {"BODY": then_drop("550 5.7.1 too big")})
+
+
+def test_connection_is_used_again(tmp_path: Path) -> None:
+    async def scene(client: Client, sink: SmtpSink) -> None:
+        for _ in range(3):
+            await client.deliver(f"[127.0.0.1]:{sink.port}", "a@b.example")
+        assert len(sink.talks) == 1
+        assert "conn_use" not in client.lines[0]
+        assert f"relay={HOST}:{sink.port}, conn_use=2, delay=" in client.lines[1]
+        assert "conn_use=3" in client.lines[2]
+
+    talk(tmp_path, scene)
+
+
+def test_connection_is_used_again_after_a_refusal(tmp_path: Path) -> None:
+    async def scene(client: Client, sink: SmtpSink) -> None:
+        for _ in range(3):
+            await client.deliver(f"[127.0.0.1]:{sink.port}", "a@b.example")
+        assert len(sink.talks) == 1
+        assert len(sink.messages) == 1
+        assert sink.commands.count("RSET") == 2
+
+    talk(tmp_path, scene, {"MAIL": ["550 5.1.8 a", "250 ok", "450 4.1.8 b"]}, extensions=("SIZE",))
+
+
+def test_connection_use_has_limits(tmp_path: Path) -> None:
+    async def scene(client: Client, sink: SmtpSink) -> None:
+        for _ in range(4):
+            await client.deliver(f"[127.0.0.1]:{sink.port}", "a@b.example")
+        assert len(sink.talks) == 2
+
+    talk(tmp_path, scene, smtp_connection_reuse_count_limit="2")
+
+
+def test_no_reuse_when_turned_off(tmp_path: Path) -> None:
+    async def scene(client: Client, sink: SmtpSink) -> None:
+        for _ in range(2):
+            await client.deliver(f"[127.0.0.1]:{sink.port}", "a@b.example")
+        assert len(sink.talks) == 2
+        assert sink.talks[0].commands[-1] == "QUIT"
+
+    talk(tmp_path, scene, smtp_connection_cache_on_demand="no")
+
+
+def test_idle_connection_is_closed(tmp_path: Path) -> None:
+    async def scene(client: Client, sink: SmtpSink) -> None:
+        await client.deliver(f"[127.0.0.1]:{sink.port}", "a@b.example")
+        while not sink.talks[0].closed:  # noqa: ASYNC110 - the server end has no event for it
+            await asyncio.sleep(0.05)
+        assert sink.talks[0].commands[-1] == "QUIT"
+        assert len(client.service.pool) == 0
+
+    talk(tmp_path, scene, smtp_connection_cache_time_limit="1s")
+
+
+def test_closed_idle_connection_is_nobodys_fault(tmp_path: Path) -> None:
+    async def scene(client: Client, sink: SmtpSink) -> None:
+        await client.deliver(f"[127.0.0.1]:{sink.port}", "a@b.example")
+        sink.hang_up()
+        answer = await client.deliver(f"[127.0.0.1]:{sink.port}", "a@b.example")
+        assert isinstance(answer.outcomes[0], Sent)
+        assert len(sink.talks) == 2
+        assert "conn_use" not in client.lines[1]
+
+    talk(tmp_path, scene)
+
+
+@pytest.mark.parametrize("answer_to_mail", [DROP, then_drop("421 4.4.2 timeout")])
+def test_kept_connection_that_dies_at_mail_is_nobodys_fault(tmp_path: Path, answer_to_mail: str) -> None:
+    async def scene(client: Client, sink: SmtpSink) -> None:
+        for _ in range(2):
+            answer = await client.deliver(f"[127.0.0.1]:{sink.port}", "a@b.example")
+            assert isinstance(answer.outcomes[0], Sent)
+        assert len(sink.talks) == 2
+        assert len(client.lines) == 2
+
+    talk(tmp_path, scene, {"MAIL": ["250 ok", answer_to_mail, "250 ok"]})
+
+
+def test_deliveries_at_the_same_time_have_connections_of_their_own(tmp_path: Path) -> None:
+    async def scene(client: Client, sink: SmtpSink) -> None:
+        nexthop = f"[127.0.0.1]:{sink.port}"
+        await asyncio.gather(*[client.deliver(nexthop, f"a{n}@b.example") for n in range(10)])
+        assert len(sink.messages) == 10
+        assert len(sink.talks) == 10
+        await asyncio.gather(*[client.deliver(nexthop, f"a{n}@b.example") for n in range(10)])
+        assert len(sink.talks) == 10
+
+    talk(tmp_path, scene)
+
+
+def test_nobody_listens(tmp_path: Path) -> None:
+    async def scene(client: Client, _: SmtpSink) -> None:
+        port = unused_port()
+        answer = await client.deliver(f"[127.0.0.1]:{port}", "a@b.example")
+        text = f"connect to {HOST}:{port}: Connection refused"
+        assert texts(answer.outcomes) == [(Deferred, "4.4.1", text)]
+        assert answer.dead is not None and answer.dead.text == text
+        assert client.lines[0] == text
+        assert "relay=none" in client.lines[1]
+
+    talk(tmp_path, scene)
+
+
+@pytest.mark.parametrize(
+    ("replies", "dead"),
+    [
+        ({"CONNECT": "450 no"}, True),
+        ({"EHLO": DROP}, True),
+        ({"MAIL": DROP}, True),
+        ({"MAIL": "450 no"}, False),
+        ({"RCPT": "450 no"}, False),
+        ({".": "450 no"}, False),
+    ],
+)
+def test_who_is_told_that_the_next_hop_is_in_trouble(tmp_path: Path, replies: dict[str, Any], dead: bool) -> None:
+    async def scene(client: Client, sink: SmtpSink) -> None:
+        answer = await client.deliver(f"[127.0.0.1]:{sink.port}", "a@b.example")
+        assert (answer.dead is not None) == dead
+
+    talk(tmp_path, scene, replies)
+
+
+def two(
+    tmp_path: Path,
+    first: dict[str, Any],
+    scene: Callable[[Client, SmtpSink, SmtpSink], Awaitable[None]],
+    **settings: str,
+) -> None:
+    """Two servers; the client is to try them in order."""
+
+    async def inner(client: Client, sink: SmtpSink) -> None:
+        async with SmtpSink() as second:
+            await scene(client, sink, second)
+
+    talk(tmp_path, inner, first, **settings)
+
+
+def both(first: SmtpSink, second: SmtpSink) -> str:
+    return f"[127.0.0.1]:{first.port}, [127.0.0.1]:{second.port}"
+
+
+@pytest.mark.parametrize(
+    "replies",
+    [
+        {"CONNECT": "421 no"},
+        {"CONNECT": "554 no"},
+        {"CONNECT": DROP},
+        {"EHLO": DROP},
+        {"MAIL": "450 4.1.8 no"},
+        {"RCPT": "450 4.2.0 no"},
+        {"DATA": "451 no"},
+        {".": "451 no"},
+        {".": DROP},
+    ],
+)
+def test_trouble_with_one_server_goes_to_the_next(tmp_path: Path, replies: dict[str, Any]) -> None:
+    async def scene(client: Client, first: SmtpSink, second: SmtpSink) -> None:
+        answer = await client.deliver(both(first, second), "a@b.example")
+        assert isinstance(answer.outcomes[0], Sent)
+        assert answer.dead is None
+        assert len(second.messages) == 1
+        assert client.lines[0].startswith("3F2A8")
+        assert f"host {HOST}" in client.lines[0] or "lost connection" in client.lines[0]
+        assert "status=sent" in client.lines[1]
+
+    two(tmp_path, replies, scene)
+
+
+def test_only_who_is_left_goes_to_the_next(tmp_path: Path) -> None:
+    async def scene(client: Client, first: SmtpSink, second: SmtpSink) -> None:
+        answer = await client.deliver(both(first, second), "a@x", "b@x", "c@x")
+        assert [type(outcome) for outcome in answer.outcomes] == [Sent, Bounced, Sent]
+        assert [line.split()[1] for line in second.messages[0].rcpt] == ["TO:<c@x>"]
+
+    two(tmp_path, {"RCPT": ["250 ok", "550 no", "450 later"]}, scene)
+
+
+def test_a_refusal_is_final(tmp_path: Path) -> None:
+    async def scene(client: Client, first: SmtpSink, second: SmtpSink) -> None:
+        answer = await client.deliver(both(first, second), "a@b.example")
+        assert isinstance(answer.outcomes[0], Bounced)
+        assert second.talks == []
+
+    two(tmp_path, {"RCPT": "550 no"}, scene)
+
+
+def test_fallback_relay(tmp_path: Path) -> None:
+    async def scene(client: Client, sink: SmtpSink) -> None:
+        answer = await client.deliver(f"[127.0.0.1]:{unused_port()}", "a@b.example")
+        assert isinstance(answer.outcomes[0], Sent)
+        assert len(sink.messages) == 1
+
+    async def run() -> None:
+        async with SmtpSink() as sink, Client(tmp_path, smtp_fallback_relay=f"[127.0.0.1]:{sink.port}") as client:
+            await scene(client, sink)
+
+    asyncio.run(run())
+
+
+def test_unreadable_next_hop_waits_for_the_administrator(tmp_path: Path) -> None:
+    async def scene(client: Client, _: SmtpSink) -> None:
+        answer = await client.deliver("[127.0.0.1]:nosuch", "a@b.example")
+        assert texts(answer.outcomes) == [
+            (Deferred, "4.3.5", "Server configuration error: unknown service: nosuch/tcp")
+        ]
+        assert "nosuch" in client.warnings[0]
+
+    talk(tmp_path, scene)
+
+
+def test_message_that_cannot_be_read_stays(tmp_path: Path) -> None:
+    async def scene(client: Client, sink: SmtpSink) -> None:
+        delivery = client.delivery(f"[127.0.0.1]:{sink.port}", "a@b.example")
+        (tmp_path / delivery.place.path).unlink()
+        answer = await client.service.deliver(delivery)
+        assert isinstance(answer.outcomes[0], Deferred)
+        assert answer.outcomes[0].dsn == "4.3.0"
+        assert not any(line.startswith("DATA") for line in sink.commands)
+
+    talk(tmp_path, scene)
+
+
+def test_soft_bounce(tmp_path: Path) -> None:
+    (outcome,) = one(tmp_path, {"RCPT": "550 5.1.1 no"}, soft_bounce="yes")
+    assert (type(outcome), outcome.dsn) == (Deferred, "4.1.1")
+
+
+def test_probe_stops_before_data(tmp_path: Path) -> None:
+    async def scene(client: Client, sink: SmtpSink) -> None:
+        nexthop = f"[127.0.0.1]:{sink.port}"
+        answer = await client.deliver(nexthop, "a@b.example", "no@b.example", trace=TRACE_VERIFY)
+        assert [type(outcome) for outcome in answer.outcomes] == [Sent, Bounced]
+        assert "DATA" not in sink.commands
+        assert sink.commands[-1] == "RSET"
+        assert "status=deliverable (250 2.1.5 Ok)" in client.lines[0]
+
+    talk(tmp_path, scene, {"RCPT": ["250 2.1.5 Ok", "550 5.1.1 no"]})
+
+
+def test_helo_where_ehlo_is_unknown(tmp_path: Path) -> None:
+    async def scene(client: Client, sink: SmtpSink) -> None:
+        await client.deliver(f"[127.0.0.1]:{sink.port}", Recipient("a@b.example", notify=2))
+        assert sink.commands[:4] == [
+            "EHLO host.example.com",
+            "HELO host.example.com",
+            "MAIL FROM:<sender@from.example>",
+            "RCPT TO:<a@b.example>",
+        ]
+
+    talk(tmp_path, scene, extensions=None)
+
+
+def test_never_ehlo(tmp_path: Path) -> None:
+    async def scene(client: Client, sink: SmtpSink) -> None:
+        await client.deliver(f"[127.0.0.1]:{sink.port}", "a@b.example")
+        assert sink.commands[0] == "HELO me.example"
+
+    talk(tmp_path, scene, smtp_never_send_ehlo="yes", smtp_helo_name="me.example")
+
+
+def test_discarded_keywords(tmp_path: Path) -> None:
+    async def scene(client: Client, sink: SmtpSink) -> None:
+        await client.deliver(f"[127.0.0.1]:{sink.port}", "a@b.example")
+        assert "MAIL FROM:<sender@from.example>" in sink.commands
+        assert len(sink.talks[0].chunks) > 3
+
+    talk(
+        tmp_path,
+        scene,
+        smtp_discard_ehlo_keywords="size",
+        smtp_discard_ehlo_keyword_address_maps="inline:{127.0.0.1=pipelining}",
+    )
+
+
+def test_bind_address(tmp_path: Path) -> None:
+    async def scene(client: Client, sink: SmtpSink) -> None:
+        answer = await client.deliver(f"[127.0.0.1]:{sink.port}", "a@b.example")
+        assert isinstance(answer.outcomes[0], Sent)
+
+    talk(tmp_path, scene, smtp_bind_address="127.0.0.3")
+
+
+def test_bind_address_that_is_not_ours(tmp_path: Path) -> None:
+    (outcome,) = one(tmp_path, {}, smtp_bind_address="192.0.2.1", smtp_bind_address_enforce="yes")
+    assert isinstance(outcome, Deferred)
+    (outcome,) = one(tmp_path, {}, smtp_bind_address="192.0.2.1")
+    assert isinstance(outcome, Sent)
