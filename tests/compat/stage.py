@@ -221,9 +221,13 @@ class Stage:
                 waiting += not content
                 if mark == "C+" or content:
                     continue
-                link.sendall(held)
-                held = b""
                 got = [""]
+                try:
+                    link.sendall(held)
+                except OSError:
+                    lines.append("(closed)")
+                    break
+                held = b""
                 for _ in range(waiting):
                     got = _read_reply(replies)
                     lines += got
@@ -233,7 +237,6 @@ class Stage:
                 waiting = 0
                 if got[-1] == "(closed)":
                     break
-            link.sendall(held) if held else None
         self._say("\n".join(lines) + "\n")
 
     def _sendmail(self, section: Section) -> None:
