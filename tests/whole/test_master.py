@@ -350,7 +350,7 @@ root    unix - n n - 1 echo
             with connected(site.queue / "private" / name) as link:
                 words = greeting(link)
                 assert (words["uid"], words["chroot"]) == (uid, chroot), name
-        assert site.log.count("opened as 0") == 3
+        site.wait_until(lambda: site.log.count("opened as 0") == 3)
         socket_file = (site.queue / "private/plain").stat()
         assert (str(socket_file.st_uid), socket_file.st_mode & 0o777) == (owner, 0o666)
 

@@ -149,14 +149,24 @@ class _Command:
             self._record(level, text, program)
 
 
-def for_command(name: str, conf: Config, *, stderr: bool = True, direct: bool = False, record: bool = True) -> log.Sink:
+def for_command(
+    name: str,
+    conf: Config,
+    *,
+    stderr: bool = True,
+    direct: bool = False,
+    record: bool = True,
+    whole_tag: bool = False,
+) -> log.Sink:
     """Install the sink of a command called `name`.
 
     Lines go to standard error (unless `stderr` is false) and, if `record`, to the log: through the postlog service
     when maillog_file is set, else to syslog. `direct` is for the administrator's commands that run while the mail
-    system is down: they append to maillog_file themselves.
+    system is down: they append to maillog_file themselves. With `whole_tag`, `name` is all that stands before the
+    process number, without syslog_name.
     """
-    sink = LineSink(_command_target(conf, direct=direct), conf.syslog_name, name, host_label(conf.myhostname))
+    syslog_name = "" if whole_tag else conf.syslog_name
+    sink = LineSink(_command_target(conf, direct=direct), syslog_name, name, host_label(conf.myhostname))
     command = _Command(name, sink, stderr=stderr, quiet=not record)
     log.install(command)
     return command

@@ -241,17 +241,8 @@ class Process:
 
     def _watchdog(self, timeout: int) -> None:
         """End the process if its loop stands still for `timeout` seconds, even inside a library that never returns."""
-        faulthandler.dump_traceback_later(timeout, exit=True, file=_null())
+        faulthandler.dump_traceback_later(timeout, exit=True)
         self._loop.call_later(timeout / 3, self._watchdog, timeout)
-
-
-_opened: list[Any] = []
-
-
-def _null() -> Any:
-    if not _opened:
-        _opened.append(open(os.devnull, "w"))  # noqa: SIM115 - kept for the life of the process
-    return _opened[0]
 
 
 def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -124,6 +124,7 @@ def serve(options: Options, started: Callable[[str], None]) -> int:
         preload(plan)
         supervisor = Supervisor(options.directory, plan, target, sink, verbose=options.verbose)
         supervisor.open()
+        supervisor.handle_signals()
         detach(options)
         restrict_environment(plan.conf)
     except (ConfigError, OSError, ValueError) as reason:

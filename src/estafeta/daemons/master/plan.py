@@ -90,13 +90,18 @@ def worker_count(entry: ServiceEntry, conf: Config) -> int:
     return min(count, entry.maxproc) if entry.maxproc else count
 
 
+_warned: set[str] = set()
+
+
 def warn_about_programs(plan: Plan) -> None:
-    """Name the entries whose work is not done, once for each program."""
-    later = {entry.program: entry for entry in plan.entries if entry.program in LATER}
-    for program, entry in later.items():
-        log.warning(f"{entry.where}: {program} ({LATER[program]}) is not available yet")
+    """Name the entries whose work is not done, once for each program and once in the life of master."""
     for entry in plan.entries:
-        if entry.program not in PROGRAMS and entry.program not in LATER:
+        if entry.program in PROGRAMS or entry.program in _warned:
+            continue
+        _warned.add(entry.program)
+        if entry.program in LATER:
+            log.warning(f"{entry.where}: {entry.program} ({LATER[entry.program]}) is not available yet")
+        else:
             log.warning(f"{entry.where}: unknown program '{entry.program}': service {entry.name} does not run")
 
 

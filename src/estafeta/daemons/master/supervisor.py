@@ -84,7 +84,6 @@ class Supervisor:
 
     def run(self) -> None:
         """Until a signal ends it."""
-        self._handle_signals()
         self._ring_watchdog()
         self._schedule_wakeups()
         for service in self.services.values():
@@ -174,12 +173,19 @@ class Supervisor:
             self._selector.unregister(worker.channel)
         if service.ended(worker, status):
             self._unthrottle_later(service)
-        elif service.entry.wakeup and not self.stopping and not worker.retired and status and service not in self.gone:
+        elif self._is_missed(service, worker, status):
             service.wake()  # what it was doing is not to wait for the next regular wakeup
         if service in self.gone and not service.workers:
             self.gone.remove(service)
         elif service not in self.gone:
             self._watch(service)
+
+    def _is_missed(self, service: RunningService, worker: Worker, status: int) -> bool:
+        """Whether a woken service should run again at once: it was killed, or had to end before the next could
+        start."""
+        if not service.entry.wakeup or self.stopping or service in self.gone or service.workers:
+            return False
+        return worker.retired or bool(status)
 
     def _unthrottle_later(self, service: RunningService) -> None:
         service.throttle_turn += 1
@@ -234,7 +240,8 @@ class Supervisor:
 
     # --- signals
 
-    def _handle_signals(self) -> None:
+    def handle_signals(self) -> None:
+        """From now on signals are noted; `run` acts on them."""
         self._alarm.setblocking(False)
         self._ring.setblocking(False)
         signal.set_wakeup_fd(self._ring.fileno(), warn_on_full_buffer=False)

@@ -1,0 +1,155 @@
+"""`postfix check`: is the configuration sound, are all directories there, do they belong to whom they should.
+
+What keeps the mail system from starting is an error; what is merely wrong is a warning. Both say what to do.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from estafeta.base import log
+from estafeta.config.instance import Config, load_settings
+from estafeta.config.main_cf import ConfigError
+from estafeta.config.master_cf import ServiceEntry, load_services
+from estafeta.daemons.index import LATER, PROGRAMS
+from estafeta.skeleton import privileges
+
+from . import layout
+from .layout import Folder
+
+REMEDY = "run 'postfix set-permissions'"
+WRITABLE_BY_OTHERS = 0o022
+
+
+def check(directory: str, *, report: bool = True) -> bool:
+    """All of it. False when the mail system cannot start like this.
+
+    `report` tells of parameters that are set and do nothing; master does that too when it starts.
+    """
+    try:
+        conf = check_configuration(directory)
+        accounts(conf)
+        if report:
+            conf.report()
+        if made := layout.make_missing(conf):
+            log.info(f"created missing directories: {', '.join(str(path) for path in made)}")
+        fatal_rights(conf)
+    except (ConfigError, OSError) as reason:
+        log.fatal(str(reason))
+        return False
+    for text in wrong_rights(conf):
+        log.warning(text)
+    for path in sorted(Path(conf.queue_directory, "corrupt").glob("*")):
+        log.warning(f"damaged message: {path}: look at it with postcat, then move it back to maildrop or remove it")
+    return True
+
+
+def check_configuration(directory: str) -> Config:
+    """Read main.cf and master.cf the way master does, each service with its own options. Raises ConfigError."""
+    settings = load_settings(directory)
+    conf = Config.build(settings)
+    entries = load_services(directory, conf)
+    for entry in entries:
+        if entry.overrides:
+            try:
+                Config.build(settings, entry.overrides, service=entry.name)
+            except ConfigError as reason:
+                raise ConfigError(f"{entry.where}: {reason}") from None
+        if entry.program not in PROGRAMS and entry.program not in LATER:
+            log.warning(f"{entry.where}: unknown program '{entry.program}': service {entry.name} does not run")
+    check_log(conf, entries)
+    return conf
+
+
+def check_log(conf: Config, entries: list[ServiceEntry]) -> None:
+    """Raises ConfigError."""
+    if not conf.maillog_file:
+        return
+    if not any(entry.name == conf.postlog_service_name and entry.type == "unix-dgram" for entry in entries):
+        raise ConfigError(
+            f"{os.path.join(conf.config_directory, 'master.cf')}: missing '{conf.postlog_service_name}' service, which "
+            "maillog_file needs: add 'postlog unix-dgram n - n - 1 postlogd'"
+        )
+
+
+def accounts(conf: Config) -> None:
+    """Raises ConfigError when mail_owner or setgid_group does not exist or may not serve."""
+    if privileges.is_root():
+        privileges.mail_owner(conf.mail_owner)
+        privileges.setgid_group(conf.setgid_group)
+
+
+def fatal_rights(conf: Config) -> None:
+    """What the services could not work with. Raises ConfigError."""
+    if not privileges.is_root():
+        for folder in layout.folders(conf):
+            if folder.create and not os.access(folder.path, os.W_OK | os.X_OK):
+                raise ConfigError(f"{folder.path}: no permission to write: change its owner, or start as root")
+        return
+    owner = privileges.mail_owner(conf.mail_owner)
+    data = Path(conf.data_directory)
+    if data.stat().st_uid != owner.pw_uid:
+        raise ConfigError(
+            f"data_directory {data} is not owned by {conf.mail_owner}: {REMEDY}; Postfix releases before 2.5 had no "
+            "such directory, so make sure that nothing else uses it"
+        )
+    for name in ("active", "deferred", "incoming", "hold"):
+        path = Path(conf.queue_directory, name)
+        if path.stat().st_uid != owner.pw_uid:
+            raise ConfigError(f"{path} is not owned by {conf.mail_owner}: {REMEDY}")
+
+
+def wrong_rights(conf: Config) -> Iterator[str]:
+    """Everything whose owner, group or mode is not as it should be."""
+    for folder in layout.folders(conf):
+        yield from wrong_folder(folder)
+        if folder.deep and folder.path.is_dir():
+            yield from wrong_files(folder)
+    for path in sorted(Path(conf.config_directory).iterdir()):
+        yield from wrong_config_file(path)
+
+
+def wrong_folder(folder: Folder) -> Iterator[str]:
+    try:
+        found = folder.path.stat()
+    except OSError as reason:
+        yield f"{folder.path}: {reason.strerror}"
+        return
+    uid, gid = layout.ids(folder)
+    if uid not in (-1, found.st_uid):
+        yield f"not owned by {folder.owner}: {folder.path}: {REMEDY}"
+    if gid not in (-1, found.st_gid):
+        yield f"not owned by group {folder.group}: {folder.path}: {REMEDY}"
+    allowed = folder.mode | stat.S_ISGID | stat.S_ISVTX
+    if found.st_mode & WRITABLE_BY_OTHERS & ~allowed:
+        yield f"group or other writable: {folder.path}: {REMEDY}"
+
+
+def wrong_files(folder: Folder) -> Iterator[str]:
+    uid, _ = layout.ids(folder)
+    if uid == -1:
+        return
+    for place, _, names in os.walk(folder.path):
+        for name in names:
+            path = Path(place, name)
+            try:
+                owner = path.lstat().st_uid
+            except FileNotFoundError:
+                continue  # a message that was delivered meanwhile
+            if owner != uid:
+                yield f"not owned by {folder.owner}: {path}: {REMEDY}"
+
+
+def wrong_config_file(path: Path) -> Iterator[str]:
+    """Configuration that others may change is theirs."""
+    try:
+        found = path.stat()
+    except OSError:
+        return  # a dangling link
+    if privileges.is_root() and found.st_uid != 0 and path.suffix == ".cf":
+        yield f"not owned by root: {path}: chown root {path}"
+    if found.st_mode & WRITABLE_BY_OTHERS:
+        yield f"group or other writable: {path}: chmod go-w {path}"
