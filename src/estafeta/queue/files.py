@@ -43,6 +43,10 @@ class MessageFiles:
         spread = queue_id if "z" not in queue_id else queue_id[6:]
         return "/".join((queue, *spread[: self._hash_depth], queue_id))
 
+    def stands(self, queue: str, queue_id: str) -> bool:
+        """Whether the message has a file in this queue, where the present settings put it."""
+        return os.path.exists(self._full(self.path(queue, queue_id)))
+
     def find(self, queue: str, queue_id: str) -> str | None:
         """The path of a message file, wherever an earlier hash_queue_depth put it."""
         expected = self.path(queue, queue_id)

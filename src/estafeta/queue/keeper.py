@@ -109,11 +109,19 @@ class Keeper:
             return
         if held.damaged:
             await self._run(scan.keep_damaged, self._directory, path, held.damaged)
-        for place, envelope in held.messages:
-            if self._segments.arrived(path, place.offset):
+        new = [each for each in held.messages if self._segments.arrived(path, each[0].offset)]
+        moved = await self._run(self._moved_on, [envelope.queue_id for _, envelope in new])
+        for place, envelope in new:
+            if envelope.queue_id in moved:
+                self.release(place)  # a crash came between the move and the release
+            else:
                 yield self._with_progress(place, envelope)
         if held.total >= 0 and self._segments.sealed(path, held.total):
             self._drop_segment(path)
+
+    def _moved_on(self, queue_ids: list[str]) -> set[str]:
+        """Those of these messages that are in deferred/ or hold/ already: the file there counts."""
+        return {name for name in queue_ids if self._files.stands("deferred", name) or self._files.stands("hold", name)}
 
     def _recover_large(self, path: str) -> Found | None:
         if path in self._large:
@@ -124,6 +132,9 @@ class Keeper:
             return None
         except Damaged as error:
             self.corrupt(path, str(error))
+            return None
+        if self._moved_on([envelope.queue_id]):
+            self._files.unlink(path)
             return None
         self._large.add(path)
         return self._with_progress(place, envelope)

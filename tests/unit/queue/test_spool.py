@@ -246,6 +246,29 @@ def test_a_deferred_message_is_a_file_and_its_record_is_released(queue_directory
     asyncio.run(story())
 
 
+def test_a_crash_between_the_move_and_the_release_leaves_one_message(queue_directory: str) -> None:
+    async def story() -> None:
+        spool = Spool(directory=queue_directory)
+        keeper = Keeper(directory=queue_directory, sync_interval=60)
+        keeper.lock()
+        await commit(spool)
+        await spool.stop()
+        (found,) = await recovered(keeper)
+        copy = journal_files(queue_directory)[0].read_bytes()
+        (place,) = await keeper.defer([(found.place, found.envelope)])
+        await keeper.close()
+        Path(queue_directory, found.place.path).write_bytes(copy)
+
+        again = Keeper(directory=queue_directory)
+        again.lock()
+        assert await recovered(again) == []
+        assert [path for _, _, path in again.deferred()] == [place.path]
+        await again.close()
+        assert journal_files(queue_directory) == []
+
+    asyncio.run(story())
+
+
 def test_a_message_put_off_again_is_amended_and_a_torn_amendment_does_not_hide_later_ones(queue_directory: str) -> None:
     async def story() -> None:
         spool = Spool(directory=queue_directory)
