@@ -41,7 +41,7 @@ class Talk:
 
     commands: list[str] = field(default_factory=list)
     chunks: list[bytes] = field(default_factory=list)
-    closed: bool = False
+    closed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 Reply = Any
@@ -157,7 +157,7 @@ class Session(asyncio.Protocol):
         self.say("CONNECT", "")
 
     def connection_lost(self, _: object) -> None:
-        self.talk.closed = True
+        self.talk.closed.set()
         self.sink._sessions.discard(self)
 
     def say(self, verb: str, line: str) -> str:

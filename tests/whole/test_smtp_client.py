@@ -280,8 +280,7 @@ def test_no_reuse_when_turned_off(tmp_path: Path) -> None:
 def test_idle_connection_is_closed(tmp_path: Path) -> None:
     async def scene(client: Client, sink: SmtpSink) -> None:
         await client.deliver(f"[127.0.0.1]:{sink.port}", "a@b.example")
-        while not sink.talks[0].closed:  # noqa: ASYNC110 - the server end has no event for it
-            await asyncio.sleep(0.05)
+        await sink.talks[0].closed.wait()
         assert sink.talks[0].commands[-1] == "QUIT"
         assert len(client.service.pool) == 0
 

@@ -128,7 +128,7 @@ class Attempt:
         for server in self._fresh(servers):
             if office.session_limit and sessions >= office.session_limit:
                 return
-            sessions += await self._server(server, nexthop, place.host)
+            sessions += await self._server(server, nexthop)
             if not letter.left:
                 return
 
@@ -144,7 +144,7 @@ class Attempt:
                 self._tried.add(connection.server)
                 return
 
-    async def _server(self, server: Server, nexthop: str, domain: str) -> bool:
+    async def _server(self, server: Server, nexthop: str) -> bool:
         """Try one server, by an idle connection or a new one. True when it was a session."""
         letter, office = self._letter, self._office
         self._note()
@@ -154,7 +154,7 @@ class Attempt:
                 return True
         try:
             discard = office.manner.discard | await office.discards(server.address)
-            connection = await open_connection(server, office.manner, domain, discard)
+            connection = await open_connection(server, office.manner, nexthop, discard)
         except TableDown as error:
             letter.fail_all(Failure("4.3.0", f"{error}"))
             return False

@@ -161,7 +161,7 @@ class Connection:
             self.close()
 
 
-async def open_connection(server: Server, manner: Manner, domain: str, discard: frozenset[str]) -> Connection:
+async def open_connection(server: Server, manner: Manner, nexthop: str, discard: frozenset[str]) -> Connection:
     """Connect, read the greeting, say EHLO (LHLO, HELO). Raises SiteError.
 
     The SiteError of a failed connect has relay none; past that point the relay is named.
@@ -175,7 +175,7 @@ async def open_connection(server: Server, manner: Manner, domain: str, discard: 
     connection = Connection(stream, server, loop.time())
     stream.timeout = manner.helo_timeout
     try:
-        await _greet(connection, manner, domain, discard)
+        await _greet(connection, manner, nexthop, discard)
     except SiteError:
         await connection.quit(manner)
         raise
@@ -228,7 +228,7 @@ def _socket(server: Server, manner: Manner) -> socket.socket:
     return sock
 
 
-async def _greet(connection: Connection, manner: Manner, domain: str, discard: frozenset[str]) -> None:
+async def _greet(connection: Connection, manner: Manner, nexthop: str, discard: frozenset[str]) -> None:
     server = connection.server
     answer = await connection.reply()
     if answer.kind != 2:
@@ -256,7 +256,7 @@ async def _greet(connection: Connection, manner: Manner, domain: str, discard: f
     if not manner.lmtp and server.port == 25 and name.lower() == manner.myhostname.lower():
         log.warning(f"host {connection.relay} replied to HELO/EHLO with my own hostname {manner.myhostname}")
         if server.best:
-            text = f"mail for {domain} loops back to myself"
+            text = f"mail for {nexthop} loops back to myself"
             raise SiteError(Failure("5.4.6", text, hard=True, relay=connection.relay, remote_mta=server.host))
 
 
