@@ -7,9 +7,15 @@ every change to it goes through here. Where no qmgr runs, the commands take its 
 
 from __future__ import annotations
 
+import os
+import socket
+from collections.abc import Iterator
+from typing import BinaryIO
+
 import msgspec
 
 from estafeta.mail.envelope import Envelope
+from estafeta.net.frames import LARGEST_FRAME
 from estafeta.queue.place import Place
 
 SOCKET = "private/qmgr-control"
@@ -46,3 +52,35 @@ class ControlReply(msgspec.Struct, array_like=True):
     """Queue ids that nobody knows."""
     reason: str = ""
     """Why it could not be done; empty if it was."""
+    queue_ids: list[str] = msgspec.field(default_factory=list)
+    """What it was done to."""
+
+
+encode = msgspec.msgpack.Encoder().encode
+decode_control = msgspec.msgpack.Decoder(Control).decode
+decode_reply = msgspec.msgpack.Decoder(ControlReply).decode
+
+
+def ask(control: Control, *, directory: str = ".", timeout: float = 600.0) -> Iterator[ControlReply]:
+    """Ask qmgr, and yield its replies. Blocks: for commands. Raises OSError when qmgr is away or goes away."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
+        peer.settimeout(timeout)
+        peer.connect(os.path.join(directory, SOCKET))
+        payload = encode(control)
+        peer.sendall(len(payload).to_bytes(4, "big") + payload)
+        with peer.makefile("rb") as stream:
+            while True:
+                length = int.from_bytes(_exactly(stream, 4), "big")
+                if length > LARGEST_FRAME:
+                    raise ConnectionError("malformed reply from qmgr")
+                reply = decode_reply(_exactly(stream, length))
+                yield reply
+                if reply.last:
+                    return
+
+
+def _exactly(stream: BinaryIO, length: int) -> bytes:
+    data = stream.read(length)
+    if len(data) < length:
+        raise ConnectionError("qmgr closed the connection")
+    return data

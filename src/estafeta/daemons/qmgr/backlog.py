@@ -11,7 +11,7 @@ import heapq
 from collections import deque
 from collections.abc import Iterable, Iterator
 
-from estafeta.mail.envelope import Envelope
+from estafeta.queue.keeper import Found
 from estafeta.queue.place import Place
 
 RECORD_SLACK = 1.0
@@ -24,37 +24,43 @@ class Incoming:
     def __init__(self, recipient_limit: int) -> None:
         self._limit = recipient_limit
         self._recipients = 0
-        self._waiting: deque[tuple[Place, Envelope | None]] = deque()
+        self._waiting: deque[Found | Place] = deque()
         self._removed: set[tuple[str, int]] = set()
 
     def __len__(self) -> int:
         return len(self._waiting) - len(self._removed)
 
-    def add(self, place: Place, envelope: Envelope) -> None:
-        count = len(envelope.recipients)
-        if self._recipients + count > self._limit:
-            self._waiting.append((place, None))
+    def add(self, found: Found) -> None:
+        count = len(found.envelope.recipients)
+        # What progress says is with the envelope; one without any can be read again from its place.
+        if self._recipients + count > self._limit and not found.failed and not found.envelope.done:
+            self._waiting.append(found.place)
             return
         self._recipients += count
-        self._waiting.append((place, envelope))
+        self._waiting.append(found)
 
-    def take(self) -> tuple[Place, Envelope | None] | None:
-        """The oldest; without an envelope it is to be read from its place."""
+    def take(self) -> Found | Place | None:
+        """The oldest; a bare place is to be read."""
         while self._waiting:
-            place, envelope = self._waiting.popleft()
-            if envelope is not None:
-                self._recipients -= len(envelope.recipients)
-            key = (place.path, place.offset)
+            first = self._waiting.popleft()
+            if isinstance(first, Found):
+                self._recipients -= len(first.envelope.recipients)
+            key = _key(first)
             if key not in self._removed:
-                return place, envelope
+                return first
             self._removed.discard(key)
         return None
 
-    def remove(self, place: Place) -> None:
-        self._removed.add((place.path, place.offset))
+    def remove(self, entry: Found | Place) -> None:
+        self._removed.add(_key(entry))
 
-    def __iter__(self) -> Iterator[tuple[Place, Envelope | None]]:
-        return (each for each in self._waiting if (each[0].path, each[0].offset) not in self._removed)
+    def __iter__(self) -> Iterator[Found | Place]:
+        return (each for each in self._waiting if _key(each) not in self._removed)
+
+
+def _key(entry: Found | Place) -> tuple[str, int]:
+    place = entry.place if isinstance(entry, Found) else entry
+    return place.path, place.offset
 
 
 class Deferred:

@@ -30,7 +30,6 @@ class Message:
         "hold",
         "jobs",
         "number",
-        "path",
         "pending",
         "place",
         "queue_id",
@@ -38,6 +37,7 @@ class Message:
         "requeue",
         "sent",
         "todo",
+        "withdrawn",
     )
 
     def __init__(self, place: Place, envelope: Envelope, number: int, now: float) -> None:
@@ -47,8 +47,6 @@ class Message:
         self.number = number
         """Its place in the order in which messages became active."""
         self.activated = now
-        self.path = ""
-        """Of the message file, where it came from deferred/."""
         if envelope.done:
             done = set(envelope.done)
             self.todo = [index for index in range(len(envelope.recipients) - 1, -1, -1) if index not in done]
@@ -68,7 +66,19 @@ class Message:
         self.deleted = False
         self.hold = False
         self.requeue = False
+        self.withdrawn = False
+        """Nothing more of it is sent in this attempt."""
         self.finishing = False
+
+    @property
+    def plain(self) -> bool:
+        """Nothing but deliveries that nobody wants to hear about, and nobody wants anything of it."""
+        return (
+            self.failed is None
+            and self.deferred is None
+            and self.sent is None
+            and not (self.hold or self.requeue or self.expire)
+        )
 
     @property
     def over(self) -> bool:

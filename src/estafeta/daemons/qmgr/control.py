@@ -1,0 +1,285 @@
+"""What commands may ask of qmgr: list, delete, hold, release, requeue, expire and flush messages.
+
+It goes through here because qmgr alone knows what lies in journals and what is being delivered. The requests are in
+services/queue_control.py. An answer is given when the change is safe, except for recipients that an agent has at the
+moment: their delivery comes to its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from typing import Any
+
+from estafeta.base import log
+from estafeta.daemons.qmgr.active import ActiveQueue
+from estafeta.daemons.qmgr.message import ACTIVE, DEFERRED, HOLD, INCOMING, Message
+from estafeta.mail.address import split
+from estafeta.queue.journal import SpoolError
+from estafeta.queue.keeper import Found
+from estafeta.queue.place import Place
+from estafeta.queue.record import Damaged
+from estafeta.queue.spool import MessageGone
+from estafeta.services.queue_control import (
+    DELETE,
+    EXPIRE,
+    FLUSH,
+    LIST,
+    RELEASE,
+    REQUEUE,
+    Control,
+    ControlReply,
+    Listed,
+)
+from estafeta.services.queue_control import HOLD as TO_HOLD
+
+PIECE = 500
+"""Messages in one reply, or changed in one go."""
+SETTLE = 5.0
+"""Seconds for a message to get where it is to go before we answer; an agent may have it for longer."""
+
+_QUEUES = {
+    LIST: (INCOMING, ACTIVE),
+    DELETE: (HOLD, INCOMING, ACTIVE, DEFERRED),
+    TO_HOLD: (INCOMING, ACTIVE, DEFERRED),
+    RELEASE: (HOLD,),
+    REQUEUE: (HOLD, INCOMING, ACTIVE, DEFERRED),
+    EXPIRE: (INCOMING, ACTIVE, DEFERRED),
+    FLUSH: (DEFERRED,),
+}
+
+
+class QueueControl:
+    """Answers requests. `rescan` reads deferred/ anew, so that files put there by hand are known."""
+
+    def __init__(
+        self, queue: ActiveQueue, keeper: Any, rescan: Callable[[], Any], clock: Callable[[], float] = time.time
+    ) -> None:
+        self._queue = queue
+        self._keeper = keeper
+        self._rescan = rescan
+        self._clock = clock
+
+    async def answer(self, control: Control) -> AsyncIterator[ControlReply]:
+        """The replies to one request, the last with `last` set."""
+        if control.operation not in _QUEUES:
+            yield ControlReply(True, reason=f"unknown operation {control.operation!r}")
+            return
+        if control.operation == LIST:
+            async for messages in self._listed(control.queues):
+                yield ControlReply(False, len(messages), messages)
+            yield ControlReply(True)
+            return
+        if control.operation == FLUSH and not control.queue_ids:
+            yield ControlReply(True, await self._flush(control.site))
+            return
+        yield await self._change(control)
+
+    # --- list
+
+    async def _listed(self, queues: Iterable[str]) -> AsyncIterator[list[Listed]]:
+        wanted = set(queues) or {INCOMING, ACTIVE}
+        piece: list[Listed] = []
+        if ACTIVE in wanted:
+            for message in list(self._queue.active.values()):
+                piece.append(Listed(ACTIVE, message.place, message.envelope))
+                if len(piece) >= PIECE:
+                    yield piece
+                    piece = []
+        if INCOMING in wanted:
+            for entry in list(self._queue.incoming):
+                try:
+                    found = await self._read(entry)
+                except (MessageGone, Damaged):
+                    continue
+                piece.append(Listed(INCOMING, found.place, found.envelope))
+                if len(piece) >= PIECE:
+                    yield piece
+                    piece = []
+        if piece:
+            yield piece
+
+    async def _read(self, entry: Found | Place) -> Found:
+        if isinstance(entry, Found):
+            return entry
+        return Found(entry, await asyncio.to_thread(self._queue.reader.envelope, entry))
+
+    # --- change
+
+    async def _change(self, control: Control) -> ControlReply:
+        queues = tuple(control.queues) or _QUEUES[control.operation]
+        if DEFERRED in queues or control.queue_ids:
+            await self._rescan()
+        wanted = set(control.queue_ids)
+        changed: list[str] = []
+        try:
+            for step in (self._in_memory, self._in_deferred, self._in_hold):
+                ids = wanted - set(changed) if wanted else None
+                if wanted and not ids:
+                    break
+                changed += await step(control.operation, ids, queues)
+        except (SpoolError, OSError) as error:
+            return ControlReply(True, len(changed), reason=str(error), queue_ids=changed)
+        unknown = [queue_id for queue_id in control.queue_ids if queue_id not in set(changed)]
+        return ControlReply(True, len(changed), unknown=unknown, queue_ids=changed)
+
+    async def _in_memory(self, operation: str, ids: set[str] | None, queues: tuple[str, ...]) -> list[str]:
+        """Active messages and those in journals; the latter are made active, so that they end like the others."""
+        changed = []
+        if operation in (RELEASE, FLUSH):
+            return []
+        if INCOMING in queues and len(self._queue.incoming):
+            for entry in list(self._queue.incoming):
+                try:
+                    found = await self._read(entry)
+                except (MessageGone, Damaged):
+                    continue
+                queue_id = found.envelope.queue_id
+                if ids is not None and queue_id not in ids:
+                    continue
+                self._queue.incoming.remove(entry)
+                changed.append(queue_id)
+                self._apply(operation, self._queue.adopt(found))
+        if ACTIVE in queues:
+            busy = []
+            for message in self._chosen(ids):
+                if not message.deleted and message.queue_id not in changed:
+                    changed.append(message.queue_id)
+                    busy.append(message)
+                    self._apply(operation, message)
+            if operation in (TO_HOLD, REQUEUE):
+                await self._settled(busy)
+        return changed
+
+    def _chosen(self, ids: set[str] | None) -> Iterator[Message]:
+        for queue_id in list(self._queue.active) if ids is None else list(ids):
+            message = self._queue.active.get(queue_id)
+            if message is not None:
+                yield message
+
+    def _apply(self, operation: str, message: Message) -> None:
+        if operation == DELETE:
+            message.deleted = True
+        elif operation == TO_HOLD:
+            message.hold = True
+        elif operation == REQUEUE:
+            message.requeue = True
+        elif operation == EXPIRE:
+            message.expire = True
+        self._queue.withdraw(message)
+
+    async def _settled(self, messages: list[Message]) -> None:
+        """Wait a little while for messages to leave the active queue."""
+        deadline = self._clock() + SETTLE
+        while self._clock() < deadline and any(  # noqa: ASYNC110 - rare, and over in a moment
+            self._queue.active.get(message.queue_id) is message and not message.pending for message in messages
+        ):
+            await asyncio.sleep(0.01)
+
+    async def _in_deferred(self, operation: str, ids: set[str] | None, queues: tuple[str, ...]) -> list[str]:
+        if DEFERRED not in queues or operation == RELEASE:
+            return []
+        deferred = self._queue.deferred
+        chosen = [queue_id for queue_id in (list(deferred) if ids is None else ids) if queue_id in deferred]
+        if operation == FLUSH:
+            self._queue.flushed.update(chosen)
+            deferred.make_due(chosen, self._clock())
+            self._queue.wake()
+            return chosen
+        changed = []
+        for start in range(0, len(chosen), PIECE):
+            changed += await self._change_files(
+                operation, [(each, deferred.path(each)) for each in chosen[start:][:PIECE]]
+            )
+        return changed
+
+    async def _in_hold(self, operation: str, ids: set[str] | None, queues: tuple[str, ...]) -> list[str]:
+        if HOLD not in queues or operation in (FLUSH, TO_HOLD, EXPIRE):
+            return []
+        files = await asyncio.to_thread(self._held_files, ids)
+        changed = []
+        for start in range(0, len(files), PIECE):
+            changed += await self._change_files(operation, files[start : start + PIECE])
+        return changed
+
+    def _held_files(self, ids: set[str] | None) -> list[tuple[str, str]]:
+        if ids is None or len(ids) > 10:
+            return [(name, path) for name, _, path in self._keeper.held() if ids is None or name in ids]
+        found = ((name, self._keeper.find(HOLD, name)) for name in ids)
+        return [(name, path) for name, path in found if path is not None]
+
+    async def _change_files(self, operation: str, files: list[tuple[str, str]]) -> list[str]:
+        """Change messages that lie in files. Returns the ids of those that were still there."""
+        changed = []
+        moves: list[tuple[Place, Any]] = []
+        for queue_id, path in files:
+            if operation == DELETE:
+                self._queue.deferred.remove(queue_id)
+                self._keeper.release(Place(path, 0, 0, 0, 0), queue_id)
+                changed.append(queue_id)
+                continue
+            try:
+                found = await asyncio.to_thread(self._keeper.load, path)
+            except MessageGone:
+                continue
+            except Damaged as error:
+                self._keeper.corrupt(path, str(error))
+                continue
+            self._queue.deferred.remove(queue_id)
+            changed.append(queue_id)
+            if operation in (REQUEUE, EXPIRE):
+                self._apply(operation, self._queue.adopt(found))
+            else:
+                if operation == RELEASE:
+                    found.envelope.hold_reason = ""
+                    found.envelope.attempt_after = self._clock()
+                moves.append((found.place, found.envelope))
+        if moves:
+            await self._move(operation, moves)
+        return changed
+
+    async def _move(self, operation: str, moves: list[tuple[Place, Any]]) -> None:
+        if operation == TO_HOLD:
+            try:
+                await self._keeper.hold(moves)
+            except SpoolError:
+                for place, envelope in moves:
+                    self._queue.deferred.add(envelope.queue_id, envelope.attempt_after, place.path)
+                raise
+            return
+        for (_, envelope), place in zip(moves, await self._keeper.unhold(moves), strict=True):
+            self._queue.deferred.add(envelope.queue_id, envelope.attempt_after, place.path)
+        self._queue.wake()
+
+    # --- flush
+
+    async def _flush(self, site: str) -> int:
+        """Try deferred messages now: all of them, or those for one site. How many."""
+        await self._rescan()
+        deferred = self._queue.deferred
+        chosen = list(deferred)
+        if site:
+            chosen = await asyncio.to_thread(self._for_site, [(each, deferred.path(each)) for each in chosen], site)
+        self._queue.flush_transports()
+        self._queue.flushed.update(chosen)
+        count = deferred.make_due(chosen, self._clock())
+        self._queue.wake()
+        return count
+
+    def _for_site(self, files: list[tuple[str, str]], site: str) -> list[str]:
+        wanted, chosen = site.lower(), []
+        for queue_id, path in files:
+            try:
+                envelope = self._keeper.load(path).envelope
+            except (OSError, Damaged) as error:
+                log.warning(f"{path}: {error}")
+                continue
+            done = set(envelope.done)
+            if any(
+                split(each.address)[1].lower() == wanted
+                for index, each in enumerate(envelope.recipients)
+                if index not in done
+            ):
+                chosen.append(queue_id)
+        return chosen

@@ -1,0 +1,253 @@
+"""The end of an attempt: removed, returned to its sender, or put off until later.
+
+The order is what makes it safe: reports are on stable storage before the recipients they tell about are done, a put-off
+message is in deferred/ before its journal record goes. What cannot be written stays where it is and is tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from estafeta.base import log
+from estafeta.daemons.qmgr.message import Message
+from estafeta.mail.address import quote
+from estafeta.mail.envelope import NOTIFY_DELAY, NOTIFY_FAILURE, TRACE_REPORT, TRACE_VERIFY, Envelope, Trouble
+from estafeta.queue.journal import SpoolError
+from estafeta.queue.place import Place
+from estafeta.queue.record import Damaged
+from estafeta.services.delivery import Result
+from estafeta.services.report import BOUNCE, DELAY, SUCCESS, VERIFY
+
+if TYPE_CHECKING:
+    from estafeta.daemons.qmgr.active import ActiveQueue
+
+
+EXPIRED = Trouble("4.7.0", "message is administratively expired")
+
+
+class Asks(Protocol):
+    """What we need of services.report.Reporter."""
+
+    async def ask(self, kind: str, place: Place, envelope: Envelope, results: dict[int, Result]) -> str: ...
+
+
+class Finish:
+    """`reporters`: kind of report -> who writes it. `resubmit(message)` sends a message through intake once more and
+    returns why that failed, or ""."""
+
+    def __init__(
+        self,
+        conf: Any,
+        keeper: Any,
+        reader: Any,
+        reporters: dict[str, Asks],
+        resubmit: Callable[[Message], Any] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.queue: ActiveQueue
+        self.reader = reader
+        self._conf = conf
+        self._keeper = keeper
+        self._reporters = reporters
+        self._resubmit = resubmit
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._moves: dict[str, list[Message]] = {"deferred": [], "hold": []}
+        self._moving = False
+
+    def finish(self, message: Message) -> None:
+        """`message` has been tried. The common case, everything sent, needs no waiting."""
+        if message.plain or message.deleted:
+            self._release(message)
+            return
+        task = self._loop.create_task(self._conclude(message))
+        self._tasks.add(task)
+        task.add_done_callback(self._concluded)
+
+    def _concluded(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error(f"cannot finish a message: {error!r}: it is taken up again at the next start")
+
+    def _release(self, message: Message) -> None:
+        self._keeper.release(message.place, message.queue_id)
+        if not message.deleted:
+            log.info(f"{message.queue_id}: removed")
+        self.queue.left(message)
+
+    async def _conclude(self, message: Message) -> None:
+        envelope = message.envelope
+        if not message.deleted:
+            await self._report_delivery(message)
+        if envelope.trace & TRACE_VERIFY:
+            self._release(message)
+            return
+        if (message.deferred or message.expire) and not message.deleted:
+            self._expire(message)
+        if message.failed and not message.deleted:
+            await self._report(BOUNCE, message, _wanted(envelope, message.failed, NOTIFY_FAILURE))
+            envelope.done += message.failed
+            if message.deferred:
+                self._keeper.done(message.queue_id, list(message.failed))
+        if message.requeue and not message.deleted and await self._requeued(message):
+            message.deleted = True
+        if message.deleted or len(envelope.done) >= len(envelope.recipients):
+            self._release(message)
+            return
+        if message.deferred and self._delay_is_due(envelope):
+            late = _wanted(envelope, message.deferred, NOTIFY_DELAY)
+            await self._report(DELAY, message, late)
+            envelope.warned = True
+        self._put_off(message)
+
+    # --- reports
+
+    async def _report_delivery(self, message: Message) -> None:
+        """To senders who want to know that it was delivered, or asked for a trace."""
+        trace = message.envelope.trace & (TRACE_VERIFY | TRACE_REPORT)
+        if trace:
+            everything = {**(message.sent or {}), **(message.failed or {}), **(message.deferred or {})}
+            await self._report(VERIFY, message, everything)
+        elif message.sent:
+            await self._report(SUCCESS, message, message.sent)
+
+    async def _report(self, kind: str, message: Message, results: dict[int, Result]) -> None:
+        """Have a report written, however long it takes until that works."""
+        while results and not message.deleted:
+            reason = await self._reporters[kind].ask(kind, message.place, message.envelope, results)
+            if not reason:
+                return
+            log.warning(f"{message.queue_id}: {kind} report: {reason}: will try again")
+            await asyncio.sleep(self._conf.transport_retry_time)
+
+    def _expire(self, message: Message) -> None:
+        """A message that has waited too long is returned with the reasons of its last attempt."""
+        envelope = message.envelope
+        lifetime = self._conf.maximal_queue_lifetime if envelope.sender else self._conf.bounce_queue_lifetime
+        if message.hold or message.requeue:
+            return
+        if not message.expire and self._clock() < envelope.arrived + lifetime:
+            return
+        how = "force-expired" if message.expire else "expired"
+        log.info(f"{message.queue_id}: from=<{quote(envelope.sender)}>, status={how}, returned to sender")
+        deferred = message.deferred or {}
+        failed = message.failed = message.failed or {}
+        settled = {*envelope.done, *failed}
+        for index in range(len(envelope.recipients)):
+            if index not in settled:
+                failed[index] = deferred.get(index) or _result(envelope.troubles.get(index, EXPIRED))
+        self._keeper.failed(message.queue_id, {index: _trouble(result) for index, result in failed.items()})
+        message.deferred = None
+
+    def _delay_is_due(self, envelope: Envelope) -> bool:
+        after = self._conf.delay_warning_time
+        return bool(after) and not envelope.warned and self._clock() >= envelope.arrived + after
+
+    async def _requeued(self, message: Message) -> bool:
+        """Through intake once more: a new message with a new id takes its place."""
+        if self._resubmit is None:
+            return False
+        reason = await self._resubmit(message)
+        if not reason:
+            return True
+        log.warning(f"{message.queue_id}: cannot requeue: {reason}")
+        message.requeue = False
+        return False
+
+    # --- putting off
+
+    def _put_off(self, message: Message) -> None:
+        envelope = message.envelope
+        now = self._clock()
+        if message.deferred:
+            envelope.troubles = {index: _trouble(result) for index, result in message.deferred.items()}
+            envelope.attempts += 1
+        envelope.attempt_after = now + backoff(
+            now - envelope.arrived, self._conf.minimal_backoff_time, self._conf.maximal_backoff_time
+        )
+        self._move("hold" if message.hold else "deferred", message)
+
+    def _move(self, queue: str, message: Message) -> None:
+        self._moves[queue].append(message)
+        if not self._moving:
+            self._moving = True
+            # At the end of this turn of the loop: what is put off together is written together.
+            self._loop.call_soon(self._start_moving)
+
+    def _start_moving(self) -> None:
+        task = self._loop.create_task(self._move_all())
+        self._tasks.add(task)
+        task.add_done_callback(self._concluded)
+
+    async def _move_all(self) -> None:
+        try:
+            while any(self._moves.values()):
+                for queue in self._moves:
+                    messages, self._moves[queue] = self._moves[queue], []
+                    if messages:
+                        await self._move_batch(queue, messages)
+        finally:
+            self._moving = False
+
+    async def _move_batch(self, queue: str, messages: list[Message]) -> None:
+        store = self._keeper.hold if queue == "hold" else self._keeper.defer
+        try:
+            places = await store([(message.place, message.envelope) for message in messages])
+        except (SpoolError, Damaged) as error:
+            if len(messages) > 1:
+                # One that cannot be moved must not keep the others.
+                for message in messages:
+                    await self._move_batch(queue, [message])
+                return
+            self._cannot_move(queue, messages[0], error)
+            return
+        for message, place in zip(messages, places, strict=True):
+            if message.deleted:
+                self._keeper.release(place, message.queue_id)
+            elif queue == "deferred":
+                self.queue.deferred.add(message.queue_id, message.envelope.attempt_after, place.path)
+            self.queue.left(message)
+
+    def _cannot_move(self, queue: str, message: Message, error: Exception) -> None:
+        if isinstance(error, Damaged) or (isinstance(error, OSError) and error.errno == errno.ENOENT):
+            log.warning(f"{message.queue_id}: {message.place.path} is gone or damaged ({error}): dropped from memory")
+            self.queue.left(message)
+            return
+        # It is safe where it is; only what we know about it is not written yet.
+        log.warning(f"{message.queue_id}: {error}: will try again")
+        self._loop.call_later(self._conf.transport_retry_time, self._move, queue, message)
+
+    async def stop(self) -> None:
+        """What is being written is finished; what waits for another service is left for the next start."""
+        while self._moving:  # noqa: ASYNC110 - once in the life of the process
+            await asyncio.sleep(0.01)
+        for task in list(self._tasks):
+            task.cancel()
+
+
+def backoff(age: float, least: float, most: float) -> float:
+    """How long to wait until the next attempt: as long as the message is old, within limits. Seconds."""
+    return min(max(age, least), most)
+
+
+def _result(trouble: Trouble) -> Result:
+    return Result("deferred", trouble.dsn, trouble.text, trouble.remote_mta, trouble.diagnostic)
+
+
+def _trouble(result: Result) -> Trouble:
+    return Trouble(result.dsn, result.text, result.remote_mta, result.diagnostic)
+
+
+def _wanted(envelope: Envelope, results: dict[int, Result], event: int) -> dict[int, Result]:
+    """Those of the results that the sender wants to hear about. RFC 3461 4.1."""
+    recipients = envelope.recipients
+    return {
+        index: result
+        for index, result in results.items()
+        if not recipients[index].notify or recipients[index].notify & event
+    }

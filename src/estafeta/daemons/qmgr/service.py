@@ -1,0 +1,220 @@
+"""The qmgr process: takes the spool's lock, listens, recovers what is queued while mail flows.
+
+Its master.cf socket, public/qmgr, takes triggers of one byte, as Postfix's does; notices of new mail and requests of
+commands come over two sockets of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any, ClassVar
+
+import msgspec
+
+from estafeta.base import log
+from estafeta.daemons.qmgr.active import ActiveQueue
+from estafeta.daemons.qmgr.control import QueueControl
+from estafeta.daemons.qmgr.finish import Asks, Finish
+from estafeta.daemons.qmgr.limits import Limits
+from estafeta.daemons.qmgr.message import Message
+from estafeta.daemons.qmgr.resubmit import resubmit
+from estafeta.net.frames import Frames
+from estafeta.queue.journal import SpoolError
+from estafeta.queue.keeper import Keeper, SpoolBusy
+from estafeta.queue.spool import Reader
+from estafeta.routing.routing import Routing
+from estafeta.services import notice, queue_control
+from estafeta.services.report import BOUNCE, DELAY, SUCCESS, VERIFY, Reporter
+from estafeta.skeleton.service import Service
+
+LOCK_PATIENCE = 30.0
+"""Seconds that a command, or a qmgr that is ending, may still hold the spool."""
+STOP_PATIENCE = 5.0
+"""Seconds that agents get to report on what they have when we end; what they do not report is delivered again."""
+
+SCAN_ALL, FLUSH_DEAD, SCAN_DEFERRED, SCAN_INCOMING, WAKEUP = b"AFDIW"
+
+
+class QmgrService(Service):
+    """The one process of the queue manager."""
+
+    style: ClassVar[str] = "trigger"
+
+    async def open(self) -> None:
+        for entry in self.context.entries:
+            Limits.of(
+                self.conf, entry.name, entry.maxproc
+            )  # a bad value is to be heard of now, not with the first mail
+        self._routing = Routing.open(self.conf, self.context.overrides_of(self.conf.rewrite_service_name))
+
+    async def start(self) -> None:
+        conf = self.conf
+        self._keeper = Keeper(
+            hash_names=conf.hash_queue_names,
+            hash_depth=conf.hash_queue_depth,
+            sync_interval=float(conf.estafeta_progress_sync),
+        )
+        await self._take_lock()
+        self._reader = Reader()
+        reporters = {
+            BOUNCE: Reporter(f"private/{conf.bounce_service_name}", conf.ipc_timeout),
+            DELAY: Reporter(f"private/{conf.defer_service_name}", conf.ipc_timeout),
+            SUCCESS: Reporter(f"private/{conf.trace_service_name}", conf.ipc_timeout),
+        }
+        self._reporters: dict[str, Asks] = {**reporters, VERIFY: reporters[SUCCESS]}
+        self._finish = Finish(conf, self._keeper, self._reader, self._reporters, self._resubmit)
+        self._queue = ActiveQueue(conf, self._keeper, self._routing, self._finish, self._workers_of)
+        self._control = QueueControl(self._queue, self._keeper, self._scan_deferred)
+        self._scanning = asyncio.Lock()
+        self._looking = asyncio.Lock()
+        self._background: set[asyncio.Task[None]] = set()
+        self._queue.start()
+        self._servers = [
+            await self._listen(notice.SOCKET, self._notice_client),
+            await self._listen(queue_control.SOCKET, self._control_client),
+        ]
+        self._in_background(self._recover())
+        self._in_background(self._scan_from_time_to_time())
+
+    async def _take_lock(self) -> None:
+        deadline = asyncio.get_running_loop().time() + LOCK_PATIENCE
+        while True:
+            try:
+                self._keeper.lock()
+                return
+            except SpoolBusy:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise RuntimeError(
+                        f"{queue_control.LOCK} is held by another process: end it, or wait for it, and start again"
+                    ) from None
+            await asyncio.sleep(0.1)
+
+    async def _listen(self, path: str, client: Callable[[], Frames]) -> asyncio.AbstractServer:
+        with suppress(FileNotFoundError):
+            os.unlink(path)  # of a qmgr before us: we have the lock, so there is no other
+        return await asyncio.get_running_loop().create_unix_server(client, path, backlog=1024)
+
+    def _workers_of(self, transport: str) -> tuple[int, int]:
+        """(processes, deliveries at the same time) of a transport, as master runs it."""
+        for entry in self.context.entries:
+            if entry.name == transport and entry.type != "inet":
+                count = self.conf.estafeta_worker_processes or len(os.sched_getaffinity(0))
+                return (min(count, entry.maxproc) if entry.maxproc else count), entry.maxproc
+        return 1, 0
+
+    # --- looking for mail
+
+    async def _recover(self) -> None:
+        """Everything in incoming/ that we have not heard about."""
+        async with self._looking:
+            try:
+                async for found in self._keeper.recover():
+                    self._queue.recovered(found)
+            except OSError as error:
+                log.warning(f"scan of incoming/: {error}: will try again")
+        await self._scan_deferred()
+
+    async def _scan_deferred(self) -> None:
+        """Read deferred/ anew: for what was there before us, and what was put there by hand."""
+        async with self._scanning:
+            try:
+                listing = await asyncio.to_thread(lambda: list(self._keeper.deferred()))
+            except OSError as error:
+                log.warning(f"scan of deferred/: {error}: will try again")
+                return
+            self._queue.deferred.found(listing, self._queue.active)
+        self._queue.wake()
+
+    async def _scan_from_time_to_time(self) -> None:
+        while True:
+            await asyncio.sleep(self.conf.queue_run_delay)
+            await self._recover()
+
+    async def triggered(self, requests: bytes) -> None:
+        wanted = set(requests)
+        if FLUSH_DEAD in wanted:
+            self._queue.flush_transports()
+        if wanted & {SCAN_INCOMING, WAKEUP}:
+            await self._recover()
+        elif wanted & {SCAN_DEFERRED, SCAN_ALL}:
+            await self._scan_deferred()
+        if SCAN_ALL in wanted:
+            # Postfix lets this wait for the next scan; whoever sends it asks for the scan as well.
+            everything = list(self._queue.deferred)
+            self._queue.flushed.update(everything)
+            self._queue.deferred.make_due(everything, 0.0)
+            self._queue.wake()
+
+    # --- conversations
+
+    def _notice_client(self) -> Frames:
+        return Frames(self._noticed)
+
+    def _noticed(self, payload: bytes) -> None:
+        try:
+            batch = notice.decode(payload)
+        except msgspec.MsgspecError as error:
+            log.warning(f"malformed notice: {error}: the mail is found by the next scan")
+            return
+        for word in batch:
+            if isinstance(word, notice.Arrived):
+                if self._keeper.arrived(word.place):
+                    self._queue.arrived(word.place, word.envelope)
+            elif isinstance(word, notice.Held):
+                if self._keeper.arrived(word.place):
+                    word.envelope.hold_reason = word.envelope.hold_reason or "hold"
+                    self._queue.arrived(word.place, word.envelope)
+            else:
+                self._keeper.sealed(word.segment, word.records)
+
+    def _control_client(self) -> Frames:
+        frames: Frames
+
+        def received(payload: bytes) -> None:
+            self._in_background(self._answer(frames, payload))
+
+        frames = Frames(received)
+        return frames
+
+    async def _answer(self, frames: Frames, payload: bytes) -> None:
+        try:
+            control = queue_control.decode_control(payload)
+        except msgspec.MsgspecError as error:
+            log.warning(f"malformed control request: {error}")
+            frames.close()
+            return
+        async for reply in self._control.answer(control):
+            await frames.writable.wait()
+            if not frames.open:
+                return
+            frames.send(queue_control.encode(reply))
+
+    async def _resubmit(self, message: Message) -> str:
+        return await resubmit(message, self._reader)
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background_done)
+
+    def _background_done(self, task: asyncio.Task[None]) -> None:
+        self._background.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error(f"request failed: {error!r}")
+
+    # --- the end
+
+    async def stop(self) -> None:
+        for server in self._servers:
+            server.close()
+        for task in list(self._background):
+            task.cancel()
+        await self._queue.stop(STOP_PATIENCE)
+        await self._finish.stop()
+        try:
+            await self._keeper.close()
+        except SpoolError as error:
+            log.warning(f"{error}: deliveries of the last second may be repeated")
