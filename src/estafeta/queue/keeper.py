@@ -26,7 +26,7 @@ from estafeta.queue.record import Damaged
 from estafeta.queue.segments import Segments
 from estafeta.queue.spool import MessageGone
 
-LOCK = "pid/qmgr-spool.lock"
+LOCK = "active/lock"
 RETRY_SYNC = 5.0
 """Seconds until marks that could not be written are tried again."""
 
