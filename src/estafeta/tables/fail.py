@@ -10,4 +10,4 @@ class FailTable(Table):
         self.spec = f"{kind}:{name}"
 
     async def get(self, key: str) -> str | None:
-        raise TableDown(f"table {self.spec}: query error: a fail: table answers no question")
+        raise TableDown(f"table {self.spec}: query error: Application error")

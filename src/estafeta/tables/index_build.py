@@ -96,8 +96,13 @@ def build_from_source(source: str, index: str, flags: Flags) -> None:
         write_index(index, raw, meta, mode=stat.S_IMODE(status.st_mode) & 0o666)
 
 
-def write_index(index: str, entries: Mapping[bytes, bytes], meta: Meta, *, mode: int) -> None:
-    """Write a whole index file and put it in place of the old one. Keys and values with their NUL. Raises OSError."""
+def write_index(
+    index: str, entries: Mapping[bytes, bytes], meta: Meta, *, mode: int, owner: tuple[int, int] | None = None
+) -> None:
+    """Write a whole index file and put it in place of the old one. Keys and values with their NUL.
+
+    `owner` (uid, gid) of the new file where it is not the writer. Raises OSError.
+    """
     stored = sorted(
         (short, value if short is key else key[:-1] + b"\0" + value)
         for key, value in entries.items()
@@ -105,6 +110,8 @@ def write_index(index: str, entries: Mapping[bytes, bytes], meta: Meta, *, mode:
     )
     with draft_beside(index) as draft:
         _write_databases(draft, stored, msgspec.json.encode(asdict(meta)))
+        if owner is not None:
+            os.chown(draft, *owner)
         Path(draft).chmod(mode)
         os.rename(draft, index)
         sync_folder(os.path.dirname(index) or ".")

@@ -51,7 +51,7 @@ class IndexedTable(LoadedTable):
             raise TableDown(f"table {self.spec}: cannot read {self._index}: {error}") from None
         if value is None:
             return None
-        return decode(value if raw[:1] else value.partition(b"\0")[2])
+        return decode(value.partition(b"\0")[2] if raw.startswith(b"\0") else value)
 
     def entries(self) -> Iterator[tuple[str, str]]:
         if self._memory is not None:

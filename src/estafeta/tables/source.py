@@ -64,6 +64,7 @@ def logical_lines(lines: Iterable[str], file: str) -> Iterator[Line]:
                 parts.append(raw.rstrip("\n"))
                 continue
             log.warning(f'{file}: logical line must not start with whitespace: "{raw.rstrip()[:30]}"')
+            continue
         if parts:
             yield Line(begun, "".join(parts).rstrip(SPACE))
         begun, parts = number, [raw.rstrip("\n")]
@@ -169,9 +170,6 @@ def alias_entries(lines: Iterable[str], file: str, *, utf8: bool = True) -> Iter
         if key is None:
             log.warning(f"{file}, line {number}: name must be local")
             continue
-        if not key:
-            log.warning(f"{file}, line {number}: empty lookup key value is not allowed")
-            continue
         yield Entry(number, key, _alias_value(value))
 
 
@@ -195,7 +193,12 @@ def looks_like_aliases(lines: Iterable[str]) -> bool:
 
 
 _ALIAS_COLON = re.compile(r'((?:[^":\\]|\\.|"(?:[^"\\]|\\.)*")*):(.*)', re.S)
-_ALIAS_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|\\.|\s+|,|[^\s",\\]+|\\', re.S)
+_ALIAS_TOKEN = re.compile(
+    r"""(?P<quoted>"(?:[^"\\]|\\.)*"?)|(?P<comment>\([^()]*\))|(?P<literal>\[[^\]]*\]?)|(?P<comma>,)"""
+    r"""|(?P<special>[<>@;:.!%])|(?P<space>\s+)|(?P<atom>(?:[^\s"(),<>@;:.\[!%\\]|\\.)+)|(?P<odd>.)""",
+    re.S,
+)
+_WORDS = ("quoted", "comment", "literal", "atom", "odd")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.S)
 
 
@@ -213,18 +216,29 @@ def _alias_name(text: str) -> str | None:
 
 
 def _alias_value(text: str) -> str:
-    """The members with one space after each comma, and runs of white space outside quotes as one space."""
-    out: list[str] = []
-    for piece in _ALIAS_TOKEN.findall(text):
-        if piece == ",":
-            while out and out[-1] == " ":
-                out.pop()
-            out.append(", ")
-        elif piece[0] in SPACE:
-            if out and not out[-1].endswith(" "):
-                out.append(" ")
-        elif piece[0] == '"' and (len(piece) == 1 or not piece.endswith('"')):
-            out.append(piece + '"')
-        else:
-            out.append(piece)
-    return "".join(out)
+    """The members as Postfix writes them: a space after each comma and between words, none around `@ . : ; !`."""
+    out = ""
+    before, apart = "", False
+    for found in _ALIAS_TOKEN.finditer(text):
+        kind, piece = found.lastgroup or "", found[0]
+        if kind == "space":
+            apart = True
+            continue
+        if kind == "comma":
+            out, before, apart = out + ", ", "", False
+            continue
+        if before in _WORDS and (kind in _WORDS or piece == "<") and (apart or "comment" in (before, kind)):
+            out += " "
+        if kind == "quoted" and (len(piece) == 1 or not piece.endswith('"')):
+            piece += '"'
+        elif kind == "atom" and "\\" in piece:
+            piece = _unescaped(piece)
+        out += piece
+        before, apart = kind, False
+    return out
+
+
+def _unescaped(atom: str) -> str:
+    """`\\root` is root, `a\\,b` is "a,b"."""
+    plain = re.sub(r"\\(.)", r"\1", atom, flags=re.S)
+    return plain if re.fullmatch(r'[^\s"(),<>@;:.\[\]!%\\]*', plain) else '"' + re.sub(r'(["\\])', r"\\\1", plain) + '"'

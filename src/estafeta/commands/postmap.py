@@ -1,0 +1,18 @@
+"""postmap(1): query, list, update and create lookup tables."""
+
+from __future__ import annotations
+
+import sys
+
+from estafeta.commands.map_command import Job, run
+
+LETTERS = "bc:d:fFhimnNopq:rsuUvw"
+
+
+def main(words: list[str] | None = None) -> int:
+    """The console script. The exit status: 0 done or found, 1 not."""
+    return run(Job("postmap", LETTERS, aliases=False), sys.argv[1:] if words is None else words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
