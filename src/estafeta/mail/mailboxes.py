@@ -92,11 +92,16 @@ def replace(text: str, change: Callable[[Mailbox], str | None], limit: int = TOK
     done = 0
     for mailbox in scan(text, limit):
         new = change(mailbox)
-        if new is None or new == mailbox.address:
+        if new is None or (new == mailbox.address and not has_route(text, mailbox)):
             continue
         pieces += (text[done : mailbox.start], quote(new))
         done = mailbox.end
     return "".join((*pieces, text[done:])) if pieces else text
+
+
+def has_route(text: str, mailbox: Mailbox) -> bool:
+    """Whether the address stands behind a route, `<@a,@b:user@c>`."""
+    return text.startswith("@", mailbox.start) and not mailbox.address.startswith("@")
 
 
 def _tokens(text: str, limit: int) -> list[Token]:
@@ -153,11 +158,12 @@ def _separator(text: str, tokens: list[Token], at: int) -> int:
 
 
 def _bracketed(text: str, tokens: list[Token], start: int) -> Mailbox:
-    tokens = _without_route(text, tokens)
     words = [token for token in tokens if token.kind not in (BLANK, COMMENT)]
     if not words:
         return Mailbox("", start, start, False, True)
-    return Mailbox(_joined(text, tokens), words[0].start, words[-1].end, _any_quoted(words), True)
+    # The span takes the route in, so that whoever replaces the address also removes the route.
+    inner = _without_route(text, tokens)
+    return Mailbox(_joined(text, inner), words[0].start, words[-1].end, _any_quoted(words), True)
 
 
 def _without_route(text: str, tokens: list[Token]) -> list[Token]:

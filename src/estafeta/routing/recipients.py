@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 from estafeta.mail.address import quote, same
 from estafeta.routing.answer import ALIAS, LOCAL, MAILBOX, RELAY, Resolved, Unlisted
 from estafeta.tables.address_lookup import find_address
-from estafeta.tables.maps import Maps
+from estafeta.tables.index import split_spec
+from estafeta.tables.maps import Held, Maps
+from estafeta.tables.table import Flags
 
 if TYPE_CHECKING:
     from estafeta.config.instance import Config
@@ -42,7 +44,7 @@ class Recipients:
         self._rewriting_recipients = [maps for maps in (of_recipients, canonical, aliases) if maps]
         self._rewriting_senders = [maps for maps in (of_senders, canonical, aliases) if maps]
         self._listing = {
-            LOCAL: Maps.open(conf.local_recipient_maps, name="local_recipient_maps"),
+            LOCAL: _local_recipient_maps(conf),
             MAILBOX: Maps.open(conf.virtual_mailbox_maps, name="virtual_mailbox_maps"),
             RELAY: Maps.open(conf.relay_recipient_maps, name="relay_recipient_maps"),
         }
@@ -87,6 +89,14 @@ class Recipients:
             quoted=quote(address),
         )
         return found is not None
+
+
+def _local_recipient_maps(conf: Config) -> Maps:
+    """Alias tables among them have their source in aliases(5) form, which matters when an index has to be built."""
+    name = "local_recipient_maps"
+    aliases = {split_spec(spec) for spec in conf.alias_maps}
+    held = [Held(spec, Flags(aliases=split_spec(spec) in aliases), name=name) for spec in conf.local_recipient_maps]
+    return Maps(held, name)
 
 
 def _own_words(resolved: Resolved, dsn: str) -> Unlisted:

@@ -41,13 +41,13 @@ ROUNDS = 100
 class Routing:
     """All of routing for one configuration."""
 
-    def __init__(self, conf: Config) -> None:
+    def __init__(self, conf: Config, *, listing: bool = True) -> None:
         self._rewriter = Rewriter(conf)
         self.domains = Domains(conf)
         self._routes = ClassRoutes(conf)
         self._transports = Transports(conf)
         self._relocated = Relocated(conf, self.domains)
-        self._recipients = Recipients(conf, self)
+        self._recipients = Recipients(conf, self) if listing else None
         self._myhostname = conf.myhostname
         self._empty_recipient = conf.empty_address_recipient
         self._dequoted = conf.resolve_dequoted_address
@@ -63,14 +63,15 @@ class Routing:
         self._by_domain: dict[str, Resolved] = {}
 
     @classmethod
-    def open(cls, conf: Config, overrides: Mapping[str, str] | None = None) -> Routing:
+    def open(cls, conf: Config, overrides: Mapping[str, str] | None = None, *, listing: bool = True) -> Routing:
         """Open the tables. `overrides`: the -o settings of the `rewrite` entry, used in place of those in `conf`.
 
-        A list or table that cannot be read is logged and answers TableDown when it is asked. Raises ConfigError.
+        `listing`: open the tables of who exists, for `unlisted_recipient` and `unlisted_sender`. A list or table that
+        cannot be read is logged and answers TableDown when it is asked. Raises ConfigError.
         """
         if overrides is None:
-            return cls(conf)
-        return cls(Config.build(conf.settings, overrides, service="rewrite"))
+            return cls(conf, listing=listing)
+        return cls(Config.build(conf.settings, overrides, service="rewrite"), listing=listing)
 
     # --- rewrite
 
@@ -182,11 +183,16 @@ class Routing:
 
     async def unlisted_recipient(self, address: str) -> Unlisted | None:
         """Why a recipient is refused under reject_unlisted_recipient; None if it is listed. Raises TableDown."""
-        return await self._recipients.unlisted_recipient(address)
+        return await self._listing().unlisted_recipient(address)
 
     async def unlisted_sender(self, address: str) -> Unlisted | None:
         """The same for a sender, reject_unlisted_sender. Raises TableDown."""
-        return await self._recipients.unlisted_sender(address)
+        return await self._listing().unlisted_sender(address)
+
+    def _listing(self) -> Recipients:
+        if self._recipients is None:
+            raise RuntimeError("this Routing was opened with listing=False")
+        return self._recipients
 
 
 def _overridden(wanted: tuple[str, str], transport: str, nexthop: str, domain: str) -> tuple[str, str]:

@@ -76,3 +76,7 @@ def test_scan_never_fails_and_spans_are_in_order(text: str) -> None:
     for box in scan(text):
         assert last <= box.start <= box.end <= len(text)
         last = box.end
+
+
+def test_a_route_goes_with_the_address_it_leads_to() -> None:
+    assert replace("Z <@r,@s:z@w>, y", lambda box: box.address) == "Z <z@w>, y"

@@ -1,0 +1,123 @@
+"""The envelope's addresses on their way in: completed, mapped, expanded, copied to others, freed of duplicates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from estafeta.intake.mapping import ENVELOPE_RECIPIENT, ENVELOPE_SENDER, Mapping
+from estafeta.mail import mailboxes
+from estafeta.mail.address import fold, quote
+from estafeta.mail.envelope import NOTIFY_NEVER, Recipient
+from estafeta.tables.address_lookup import find_address
+from estafeta.tables.maps import Maps
+
+if TYPE_CHECKING:
+    from estafeta.config.instance import Config
+    from estafeta.mail.envelope import Envelope
+    from estafeta.routing.routing import Routing
+
+
+class RecipientRules:
+    """The rules of one configuration. Methods raise TableDown and AliasTrouble."""
+
+    def __init__(self, conf: Config, mapping: Mapping, routing: Routing) -> None:
+        self._mapping = mapping
+        self._routing = routing
+        self._empty = conf.empty_address_recipient
+        self._keep_original = conf.enable_original_recipient
+        self._always_bcc = conf.always_bcc.strip()
+        self._sender_bcc = Maps.open(conf.sender_bcc_maps, name="sender_bcc_maps")
+        self._recipient_bcc = Maps.open(conf.recipient_bcc_maps, name="recipient_bcc_maps")
+        self._delimiters = conf.recipient_delimiter
+        self._owner_special = conf.owner_request_special
+        self._copies = bool(self._always_bcc or self._sender_bcc or self._recipient_bcc)
+        self._plain = mapping.plain and not mapping.aliases and not self._copies
+
+    async def complete_sender(self, envelope: Envelope, *, mapped: bool) -> None:
+        """Put the sender into standard form; `mapped`: canonical maps apply too."""
+        given = envelope.sender
+        if not given:
+            return
+        if mapped and not self._mapping.plain:
+            envelope.sender = await self._mapping.mapped(given, ENVELOPE_SENDER, queue_id=envelope.queue_id)
+        else:
+            envelope.sender = self._mapping.rewritten(given)
+        if envelope.sender != given:
+            envelope.sender_original = given
+
+    async def complete(self, envelope: Envelope, *, mapped: bool, internal: bool) -> None:
+        """Replace the recipients by what they stand for. `internal`: mail that the system makes gets no copies."""
+        if envelope.redirect:
+            # The REDIRECT action: one address instead of all. access(5)
+            envelope.recipients = [Recipient(envelope.redirect, envelope.redirect)]
+        if self._plain or not mapped:
+            self._complete_plainly(envelope)
+            return
+        result = _Unique(self._keep_original)
+        copies: list[str] = []
+        for given in envelope.recipients:
+            address = await self._mapping.mapped(
+                given.address or self._empty, ENVELOPE_RECIPIENT, queue_id=envelope.queue_id
+            )
+            if self._recipient_bcc and not internal:
+                copies += await self._found(self._recipient_bcc, address)
+            for each in await self._mapping.expanded(address, envelope.queue_id):
+                result.add(each, given)
+        if self._copies and not internal:
+            if self._sender_bcc and envelope.sender:
+                copies += await self._found(self._sender_bcc, envelope.sender)
+            if self._always_bcc:
+                copies.append(self._always_bcc)
+            for copy in copies:
+                await self._add_copy(copy, envelope.queue_id, result)
+        envelope.recipients = result.recipients
+
+    def _complete_plainly(self, envelope: Envelope) -> None:
+        rewritten = self._mapping.rewritten
+        given = envelope.recipients
+        if len(given) == 1:
+            only = given[0]
+            address = rewritten(only.address or self._empty)
+            only.original = (only.original or only.address) if self._keep_original else ""
+            only.address = address
+            return
+        result = _Unique(self._keep_original)
+        for each in given:
+            result.add(rewritten(each.address or self._empty), each)
+        envelope.recipients = result.recipients
+
+    async def _found(self, maps: Maps, address: str) -> list[str]:
+        found = await find_address(
+            maps,
+            address,
+            delimiters=self._delimiters,
+            is_local=self._routing.domains.completes_bare_names,
+            owner_special=self._owner_special,
+            quoted=quote(address),
+        )
+        return [] if found is None else mailboxes.addresses(found.value)
+
+    async def _add_copy(self, copy: str, queue_id: str, result: _Unique) -> None:
+        """A copy asks for no reports: the sender does not know of it. RFC 3461 4.1."""
+        given = Recipient(copy, copy, NOTIFY_NEVER)
+        address = await self._mapping.mapped(copy, ENVELOPE_RECIPIENT, queue_id=queue_id)
+        for each in await self._mapping.expanded(address, queue_id):
+            result.add(each, given)
+
+
+class _Unique:
+    """Recipients without duplicates: the same address that was asked for under two names counts twice, so that each
+    keeps its X-Original-To (enable_original_recipient)."""
+
+    def __init__(self, keep_original: bool) -> None:
+        self._keep_original = keep_original
+        self._seen: set[tuple[str, str]] = set()
+        self.recipients: list[Recipient] = []
+
+    def add(self, address: str, given: Recipient) -> None:
+        original = (given.original or given.address) if self._keep_original else ""
+        key = (fold(original), fold(address))
+        if key in self._seen:
+            return
+        self._seen.add(key)
+        self.recipients.append(Recipient(address, original, given.notify, given.orcpt))

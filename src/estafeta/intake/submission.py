@@ -1,0 +1,250 @@
+"""One message on its way in: fed with content, then finished or abandoned.
+
+Used by smtpd, pickup and the cleanup service. Nothing waits before `drain` or `finish`; a small message touches the
+disk once, in `finish`. A message over estafeta_large_message streams to a file of its own as it arrives.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from estafeta.base import log
+from estafeta.intake import eight_bit, verdict
+from estafeta.intake.content import Content, HeaderTooBig
+from estafeta.intake.header_rules import Author, Seen
+from estafeta.intake.mapping import AliasTrouble
+from estafeta.intake.verdict import Queued, Refused, TryAgain, Verdict
+from estafeta.queue.journal import SpoolError
+from estafeta.queue.spool import LargeMessage
+from estafeta.tables.table import TableDown
+
+if TYPE_CHECKING:
+    from estafeta.intake.intake import Intake
+    from estafeta.mail.envelope import Envelope
+    from estafeta.queue.place import Place
+
+PROGRAM = "cleanup"
+
+DRAIN_AT = 256 * 1024
+"""Bytes of a large message held between two writes."""
+
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+
+
+class Submission:
+    """Made by `Intake.begin`. `envelope` may be changed until `finish`: recipients, content_filter, redirect."""
+
+    def __init__(self, intake: Intake, envelope: Envelope, *, from_network: bool, internal: bool, mapped: bool) -> None:
+        self._intake = intake
+        self.envelope = envelope
+        self.queue_id = envelope.queue_id
+        self.full_name = ""
+        """Of the local author, for a From header that is missing."""
+        self._from_network = from_network
+        self._internal = internal
+        self._mapped = mapped
+        self._content = Content(fix_strays=intake.fix_strays, strip=intake.strip_characters)
+        self._prepended: list[bytes] = []
+        self._hold_reason: str | None = None
+        self._discarded = False
+        self._stopped: Refused | TryAgain | None = None
+        self._large: LargeMessage | None = None
+        self._head: bytes | None = None
+        self._seen = Seen()
+        self._any_8bit = False
+        self._announced_8bit = False
+
+    # --- what smtpd's rules ask for
+
+    def prepend(self, field: bytes) -> None:
+        """Put a whole field (with its CRLF) before the content: Received, or the PREPEND action. Before `feed`."""
+        self._prepended.append(field)
+
+    def hold(self, reason: str = "") -> None:
+        """The HOLD action: the message goes to hold/ instead of being delivered."""
+        self._hold_reason = reason
+
+    def discard(self) -> None:
+        """The DISCARD action: accept the message and forget it."""
+        self._discarded = True
+
+    # --- content
+
+    def feed(self, data: bytes) -> bool:
+        """The next piece of content (CRLF lines). True: await `drain` before feeding more."""
+        if self._stopped is not None or self._discarded:
+            return False
+        try:
+            self._content.feed(data)
+        except HeaderTooBig:
+            self._stopped = verdict.HEADER_TOO_BIG
+            return False
+        limit = self._intake.size_limit
+        if limit and self._content.size > limit:
+            self._stopped = verdict.TOO_BIG
+            return True
+        if self._large is not None:
+            return self._content.held > DRAIN_AT
+        return self._content.held > self._intake.large_message
+
+    async def drain(self) -> None:
+        """Write out what a large message has brought so far. Trouble is kept for `finish` to tell."""
+        if self._stopped is not None:
+            await self._drop_large()
+            return
+        if self._content.head is None:
+            return
+        try:
+            if self._large is None:
+                self._stopped = await self._finish_head()
+                if self._stopped is not None:
+                    return
+                self._large = await self._intake.spool.begin_large(self.queue_id, self._head or b"")
+            await self._write_pieces(self._large)
+        except SpoolError as error:
+            self._trouble(error)
+            await self._drop_large()
+
+    async def finish(self) -> Verdict:
+        """All content was fed: check, map, store. `Queued` means that it is on stable storage."""
+        answer = await self._finished()
+        if not isinstance(answer, Queued):
+            await self._drop_large()
+        return answer
+
+    def abandon(self) -> None:
+        """The client went away: forget the message."""
+        self._content = Content(fix_strays=False)
+        if self._large is not None:
+            large, self._large = self._large, None
+            self._intake.spawn(large.abandon())
+
+    # --- the steps of `finish`
+
+    async def _finished(self) -> Verdict:
+        if self._discarded:
+            return Queued(self.queue_id)
+        if self._stopped is not None:
+            return self._stopped
+        try:
+            self._content.close()
+        except HeaderTooBig:
+            return verdict.HEADER_TOO_BIG
+        try:
+            stopped = await self._checked()
+        except TableDown as down:
+            log.warning(f"{self.queue_id}: {down} -- message not accepted, try again later", PROGRAM)
+            return verdict.TABLE_TROUBLE
+        except AliasTrouble:
+            return verdict.ALIAS_TROUBLE
+        if stopped is not None:
+            return stopped
+        try:
+            place = await self._store()
+        except SpoolError as error:
+            return self._trouble(error)
+        self._tell(place)
+        return Queued(self.queue_id, place, self.envelope)
+
+    async def _checked(self) -> Refused | TryAgain | None:
+        if self._head is None:
+            stopped = await self._finish_head()
+            if stopped is not None:
+                return stopped
+        if not self.envelope.recipients:
+            return verdict.NO_RECIPIENTS
+        self._look_at_pieces()
+        if self._stopped is not None:
+            return self._stopped
+        await self._intake.recipients.complete(self.envelope, mapped=self._mapped, internal=self._internal)
+        if not self.envelope.recipients:
+            return verdict.NO_RECIPIENTS
+        self._complete_envelope()
+        return self._intake.refuse_8bit(self._seen, self._head or b"", self._any_8bit, self._announced_8bit)
+
+    async def _finish_head(self) -> Refused | TryAgain | None:
+        """Apply the header rules. A table that is down is kept as the answer, so that streaming can go on."""
+        content, envelope = self._content, self.envelope
+        raw = content.head or b""
+        if self._intake.reject_characters and any(byte in raw for byte in self._intake.reject_characters):
+            return verdict.BAD_CHARACTERS
+        if self._prepended:
+            raw = b"".join((*self._prepended, raw))
+        author = Author(self.queue_id, envelope.arrived, envelope.sender, self.full_name, envelope.context)
+        try:
+            await self._intake.recipients.complete_sender(envelope, mapped=self._mapped)
+            author.sender = envelope.sender
+            head, self._seen = await self._intake.headers.apply(raw, author)
+        except TableDown as down:
+            log.warning(f"{self.queue_id}: {down} -- message not accepted, try again later", PROGRAM)
+            return verdict.TABLE_TROUBLE
+        for name, value in self._seen.message_ids:
+            log.info(f"{self.queue_id}: {name}={_UNPRINTABLE.sub('?', value)}", PROGRAM)
+        if self._seen.received > self._intake.hopcount_limit:
+            return verdict.TOO_MANY_HOPS
+        self._head = head + b"\r\n" if content.blank else head
+        return None
+
+    def _look_at_pieces(self) -> None:
+        """Note what the pieces at hand tell about 8-bit content, before they are written out."""
+        body = self._content.body
+        if self._any_8bit or eight_bit.present(body):
+            self._any_8bit = True
+        if self._intake.detect_8bit and not self._announced_8bit:
+            self._announced_8bit = eight_bit.announced(self._seen.content_type, self._seen.encoding, body)
+        if self._intake.reject_characters:
+            for piece in body:
+                if any(byte in piece for byte in self._intake.reject_characters):
+                    self._stopped = verdict.BAD_CHARACTERS
+
+    async def _write_pieces(self, large: LargeMessage) -> None:
+        self._look_at_pieces()
+        content = self._content
+        pieces, content.body, content.held = content.body, [], 0
+        if pieces:
+            await large.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+    def _complete_envelope(self) -> None:
+        envelope = self.envelope
+        head = self._head or b""
+        envelope.size = len(head) - head.count(b"\n") + self._content.body_size
+        if self._announced_8bit and envelope.encoding != "8bit":
+            envelope.encoding = "8bit"
+        if not envelope.smtputf8 and self._intake.detect_utf8(self._from_network):
+            everyone = (envelope.sender, *(each.address for each in envelope.recipients))
+            envelope.smtputf8 = not head.isascii() or not all(each.isascii() for each in everyone)
+        if not envelope.content_filter and not self._internal:
+            envelope.content_filter = self._intake.content_filter
+        if self._hold_reason is not None:
+            envelope.hold_reason = self._hold_reason
+
+    async def _store(self) -> Place:
+        if self._large is not None:
+            await self._write_pieces(self._large)
+            place = await self._large.finish(self.envelope)
+            self._large = None
+            return place
+        return await self._intake.spool.commit(self.envelope, self._head or b"", self._content.body)
+
+    def _tell(self, place: Place) -> None:
+        notices = self._intake.notices
+        if notices is None:
+            return
+        if self._hold_reason is not None:
+            notices.held(place, self.envelope)
+        else:
+            notices.arrived(place, self.envelope)
+
+    def _trouble(self, error: SpoolError) -> TryAgain:
+        log.warning(f"{self.queue_id}: queue file write error: {error} -- message not accepted", PROGRAM)
+        self._stopped = verdict.CANNOT_WRITE
+        return verdict.CANNOT_WRITE
+
+    async def _drop_large(self) -> None:
+        if self._large is not None:
+            large, self._large = self._large, None
+            try:
+                await large.abandon()
+            except OSError as error:
+                log.warning(f"{self.queue_id}: remove unfinished message file: {error}", PROGRAM)
