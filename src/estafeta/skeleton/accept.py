@@ -365,6 +365,13 @@ class DatagramDoor(Door):
         self.served()
 
 
+def explain(reason: Exception) -> str:
+    """An error for the administrator: what failed and why, without the number of the error."""
+    if isinstance(reason, OSError) and reason.strerror:
+        return f"{reason.filename}: {reason.strerror}" if reason.filename else reason.strerror
+    return str(reason)
+
+
 def describe(reason: BaseException) -> str:
     """An exception in one line: what, and where in the program."""
     where = ""

@@ -14,6 +14,7 @@ from estafeta.base import log
 from estafeta.commands.options import UsageError, parse_options
 from estafeta.config.instance import Config, ConfigError, default_directory
 from estafeta.skeleton import privileges
+from estafeta.skeleton.accept import explain
 from estafeta.skeleton.log import for_command
 
 from .control import Control
@@ -68,7 +69,7 @@ def main(words: list[str] | None = None) -> int:
         verbose = sum(letter == "v" for letter, _ in options)
         return run(Control(conf, verbose=verbose, debug="D" in values), rest)
     except (ConfigError, OSError) as reason:
-        log.fatal(str(reason))
+        log.fatal(explain(reason))
         return 1
     finally:
         log.install(before)

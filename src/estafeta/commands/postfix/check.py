@@ -16,6 +16,7 @@ from estafeta.config.main_cf import ConfigError
 from estafeta.config.master_cf import ServiceEntry, load_services
 from estafeta.daemons.index import LATER, PROGRAMS
 from estafeta.skeleton import privileges
+from estafeta.skeleton.accept import explain
 
 from . import layout
 from .layout import Folder
@@ -38,7 +39,7 @@ def check(directory: str, *, report: bool = True) -> bool:
             log.info(f"created missing directories: {', '.join(str(path) for path in made)}")
         fatal_rights(conf)
     except (ConfigError, OSError) as reason:
-        log.fatal(str(reason))
+        log.fatal(explain(reason))
         return False
     for text in wrong_rights(conf):
         log.warning(text)

@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from estafeta.base import log
 from estafeta.config.instance import Config, default_directory
 from estafeta.config.main_cf import ConfigError
+from estafeta.skeleton.accept import explain
 from estafeta.skeleton.log import LineSink, daemon_target, for_daemon
 
 from . import locks
-from .plan import make_plan, preload, warn_about_programs
+from .plan import make_plan, targets_of, warn_about_programs
+from .preload import preload
 from .supervisor import Supervisor
 
 START_PATIENCE = 30
@@ -121,20 +123,18 @@ def serve(options: Options, started: Callable[[str], None]) -> int:
         held = locks.take(plan.conf)
         plan.conf.report()
         warn_about_programs(plan)
-        preload(plan)
+        preload(targets_of(plan))
         supervisor = Supervisor(options.directory, plan, target, sink, verbose=options.verbose)
         supervisor.open()
         supervisor.handle_signals()
         detach(options)
         restrict_environment(plan.conf)
     except (ConfigError, OSError, ValueError) as reason:
-        log.fatal(str(reason))
-        if sink is not None:
-            started(str(reason))
-            if sys.stderr.isatty() or options.keep_streams or options.keep_stdout:
-                sys.stderr.write(f"master: fatal: {reason}\n")
-        else:
-            started(str(reason))
+        log.fatal(explain(reason))
+        started(explain(reason))
+        on_stdout = sink is not None and plan.conf.maillog_file == "/dev/stdout"
+        if sink is not None and not on_stdout and not options.wait:
+            sys.stderr.write(f"master: fatal: {explain(reason)}\n")
         return 1
     log.info(f"daemon started -- version {plan.conf.mail_version}, configuration {options.directory}")
     sink.flush()

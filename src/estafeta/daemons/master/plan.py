@@ -5,7 +5,6 @@ A reload makes a new plan; only when that succeeded is the old one given up.
 
 from __future__ import annotations
 
-import importlib
 import os
 from dataclasses import dataclass, field
 
@@ -105,11 +104,6 @@ def warn_about_programs(plan: Plan) -> None:
             log.warning(f"{entry.where}: unknown program '{entry.program}': service {entry.name} does not run")
 
 
-def preload(plan: Plan) -> None:
-    """Import what the services need, once, so that a fork has it at no cost."""
-    for target in sorted({target_of(entry.program) or "" for entry in plan.entries} - {""}):
-        module = target.partition(":")[0]
-        try:
-            importlib.import_module(module)
-        except Exception as reason:
-            log.warning(f"cannot load {module}: {type(reason).__name__}: {reason}")
+def targets_of(plan: Plan) -> set[str]:
+    """`module:Class` of everything that the plan may start."""
+    return {target_of(entry.program) or "" for entry in plan.entries} - {""}

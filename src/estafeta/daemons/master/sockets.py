@@ -4,6 +4,7 @@ the same."""
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 from dataclasses import dataclass, field
@@ -116,6 +117,13 @@ def listen_families(conf: Config) -> tuple[int, ...]:
     return tuple(family for family in FAMILIES["all"] if family in chosen)
 
 
+_REMEDIES = {
+    errno.EADDRINUSE: ": another server listens there: stop it, or choose another port",
+    errno.EACCES: ": ports below 1024 need the superuser: choose a higher one, or start as root",
+    errno.EADDRNOTAVAIL: ": no network interface has this address: correct it, or inet_interfaces",
+}
+
+
 def _open_inet(entry: ServiceEntry, conf: Config, workers: int) -> list[list[socket.socket]]:
     groups: list[list[socket.socket]] = [[] for _ in range(workers)]
     optional = not entry.host and any(name in ("all", "loopback-only") for name in conf.inet_interfaces)
@@ -127,7 +135,9 @@ def _open_inet(entry: ServiceEntry, conf: Config, workers: int) -> list[list[soc
                 # "all" promises whatever the machine has; one without IPv6 has less.
                 if optional and address.family == socket.AF_INET6 and reason.errno in listen.UNSUPPORTED:
                     continue
-                raise
+                raise OSError(
+                    reason.errno, f"{entry.where}: {reason.strerror}{_REMEDIES.get(reason.errno or 0, '')}"
+                ) from None
             for group, one in zip(groups, opened, strict=True):
                 group.append(one)
     except OSError:

@@ -20,10 +20,12 @@ from types import FrameType
 from estafeta.base import log
 from estafeta.config.main_cf import ConfigError
 from estafeta.config.master_cf import ServiceEntry
+from estafeta.skeleton.accept import explain
 from estafeta.skeleton.log import LineSink
 from estafeta.skeleton.log_targets import Target, open_maillog
 
-from .plan import Key, Plan, is_served, make_plan, preload, warn_about_programs, worker_count
+from .plan import Key, Plan, is_served, make_plan, targets_of, warn_about_programs, worker_count
+from .preload import preload
 from .service import RunningService
 from .sockets import Sockets, open_sockets, place_of
 from .worker import Worker
@@ -282,14 +284,14 @@ class Supervisor:
         try:
             plan, sockets = self._prepare()
         except (ConfigError, OSError, ValueError) as reason:
-            log.error(f"reload: {reason}")
+            log.error(f"reload: {explain(reason)}")
             log.error("reload: the new configuration is not used, the old one stays in force")
             return
         self._adopt_log(plan)
         self._adopt(plan, sockets)
         plan.conf.report()
         warn_about_programs(plan)
-        preload(plan)
+        preload(targets_of(plan))
 
     def _prepare(self) -> tuple[Plan, dict[Key, Sockets]]:
         """The new plan, and the sockets that it needs and we do not have. Raises without a change."""

@@ -1,0 +1,103 @@
+"""`estafeta up`: a mail system of your own, in the foreground, in a folder that is made on first use.
+
+For trying things out, for development and for tests of programs that send mail. Needs no rights and no preparation;
+what it needs to know it can be told in the main.cf that it writes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from estafeta.config.instance import Config
+from estafeta.config.main_cf import ConfigError
+from estafeta.config.master_cf import load_services
+from estafeta.daemons.master import locks
+from estafeta.daemons.master.__main__ import Options, serve
+from estafeta.skeleton.accept import explain
+
+from . import instance
+
+PORT = 2525
+DOMAIN = "example.test"
+MAILBOX = "you"
+
+
+def main(words: Sequence[str]) -> int:
+    """Exit status 0 after Ctrl-C; 1 when it cannot run."""
+    asked = parser().parse_args(words)
+    folder = Path(asked.dir).absolute() if asked.dir else instance.default_folder()
+    config = folder / "etc"
+    try:
+        fresh = instance.make(folder, asked.port or PORT, asked.domain)
+        conf = Config.load(str(config))
+        running = locks.running_master(conf)
+        if running:
+            raise ConfigError(f"it runs already, as process {running}: stop it with 'postfix -c {config} stop'")
+        if asked.port and not fresh:
+            change_port(config, asked.port)
+        port = smtp_port(config, conf)
+    except (ConfigError, OSError) as reason:
+        sys.stderr.write(f"estafeta up: {explain(reason)}\n")
+        return 1
+    options = Options(directory=str(config), keep_streams=True)
+    return serve(options, lambda trouble: None if trouble else greet(folder, conf, port, fresh=fresh))
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser("estafeta up", description="Run a mail system of your own in the foreground.")
+    made.add_argument("--dir", help=f"its folder (default: {instance.default_folder()})")
+    made.add_argument("--port", type=int, help=f"where SMTP listens on 127.0.0.1 (default: {PORT}, or as in master.cf)")
+    made.add_argument("--domain", default=DOMAIN, help=f"domain of a new one's mailboxes (default: {DOMAIN})")
+    return made
+
+
+def smtp_port(config: Path, conf: Config) -> int:
+    """Where smtpd listens according to master.cf; the user may have changed it. Raises ConfigError."""
+    for entry in load_services(str(config), conf):
+        if entry.type == "inet" and entry.program == "smtpd" and entry.port.isdigit():
+            return int(entry.port)
+    return PORT
+
+
+def change_port(config: Path, port: int) -> None:
+    """Let SMTP listen elsewhere from now on."""
+    path = config / "master.cf"
+    old = smtp_port(config, Config.load(str(config)))
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text(
+        "".join(line.replace(f":{old}", f":{port}", 1) if line.endswith("smtpd\n") else line for line in lines)
+    )
+
+
+def greet(folder: Path, conf: Config, port: int, *, fresh: bool) -> None:
+    """What there is, and what to do with it."""
+    address, config = f"{MAILBOX}@{conf.mydomain}", folder / "etc"
+    mailbox = folder / "mail" / conf.mydomain / MAILBOX
+    own = os.path.dirname(sys.argv[0]) if os.path.basename(sys.argv[0]) == "estafeta" else ""
+    prefix = f"{own}/" if own and own not in os.environ.get("PATH", "").split(os.pathsep) else ""
+    sys.stdout.write(
+        f"""
+Estafeta is up{"" if fresh else " again"}: SMTP on 127.0.0.1:{port}, host {socket.gethostname()}
+
+  A mailbox that receives mail   {address}   (any name in {conf.mydomain} does)
+  Its messages land in           {mailbox}/new
+  The configuration              {config}/main.cf and master.cf
+
+Try, from another terminal:
+
+  swaks --server 127.0.0.1:{port} --to {address}
+  telnet 127.0.0.1 {port}
+  printf 'Subject: hello\\n\\nHello.\\n' | {prefix}sendmail -C {config} {address}
+  {prefix}mailq -C {config}
+  {prefix}postfix -c {config} reload
+
+Ctrl-C stops it; mail and configuration stay.
+
+"""
+    )
+    sys.stdout.flush()
