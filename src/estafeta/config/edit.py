@@ -89,20 +89,25 @@ def commented(text: str, chosen: Callable[[str], bool]) -> str:
     return "".join(result)
 
 
-def set_parameters(text: str, values: Mapping[str, str]) -> tuple[str, list[str]]:
-    """main.cf with each parameter set, in its place or at the end; and the names that stand there more than once."""
-    seen: dict[str, int] = {}
+def set_parameters(text: str, values: Mapping[str, str]) -> str:
+    """main.cf with each parameter set: in every place where it stands, or else at the end."""
+    seen: set[str] = set()
 
     def change(logical: str) -> list[str] | None:
         name = _name_of(logical)
         if name not in values:
             return None
-        seen[name] = seen.get(name, 0) + 1
+        seen.add(name)
         return [f"{name} = {values[name]}"]
 
     result = edited(text, change)
-    result += "".join(f"{name} = {value}\n" for name, value in values.items() if name not in seen)
-    return result, [name for name, times in seen.items() if times > 1]
+    return result + "".join(f"{name} = {value}\n" for name, value in values.items() if name not in seen)
+
+
+def repeated_parameters(text: str, names: set[str]) -> list[str]:
+    """Those of `names` that main.cf sets more than once."""
+    found = [_name_of(piece.text) for piece in entries(text) if isinstance(piece, Entry)]
+    return sorted(name for name in names if found.count(name) > 1)
 
 
 def remove_parameters(text: str, names: set[str]) -> str:

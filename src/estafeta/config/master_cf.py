@@ -119,8 +119,8 @@ def parse_rows(text: str, path: str) -> MasterCf:
 
 
 def parse_row(logical: LogicalLine, path: str) -> Row:
-    """Check the columns of one logical line. Raises ConfigError."""
-    where = f"{path}, line {logical.line}"
+    """Check the columns of one logical line; line 0 is text that is in no file. Raises ConfigError."""
+    where = f"{path}, line {logical.line}" if logical.line else path
     try:
         words = split_words(logical.text)
     except ValueError as reason:

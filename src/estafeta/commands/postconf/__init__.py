@@ -38,8 +38,12 @@ def main(argv: list[str] | None = None) -> int:
     try:
         request = parse(sys.argv[1:] if argv is None else argv, program)
         return _run(request, lambda text: say(f"warning: {text}"))
-    except (UsageError, ConfigError, ExpandError) as reason:
+    except (UsageError, ConfigError) as reason:
         say(f"fatal: {reason}")
+        return EX_FAILED
+    except ExpandError as reason:
+        say(f"warning: {reason}")
+        say("fatal: macro processing error: mend the value shown above")
         return EX_FAILED
     except BrokenPipeError:
         # The reader (`postconf | head`) has seen enough.
@@ -73,7 +77,7 @@ def _show(request: Request, directory: str, warn: changes.Warn) -> None:
         found.texts.settings.values.setdefault("config_directory", directory)
     findings = checks.Findings()
     if not defaults:
-        findings = checks.examine(found.texts, found.rows, found.master.path)
+        findings = checks.examine(found.texts, found.rows, found.master.path, of_services=of_services)
         for text in checks.comment_findings(found.texts) + findings.undefined:
             warn(text)
     for line in services.show(request, found) if of_services else parameters.show(request, found, findings):

@@ -10,6 +10,7 @@ from ...config.edit import (
     commented,
     edited,
     remove_parameters,
+    repeated_parameters,
     rewrite,
     set_parameters,
 )
@@ -41,20 +42,19 @@ def carry_out(request: Request, directory: str, warn: Warn) -> None:
 
 
 def _main_cf(request: Request, path: str, warn: Warn) -> None:
-    if request.change == "X":
-        rewrite(path, lambda text: remove_parameters(text, set(request.names)))
-    elif request.change == "#":
-        rewrite(path, lambda text: comment_out_parameters(text, set(request.names)))
-    else:
-        values = dict(_assignment(text) for text in request.names)
+    values = dict(_assignment(text) for text in request.names) if request.change == "e" else {}
+    names = set(values or request.names)
 
-        def change(text: str) -> str:
-            result, repeated = set_parameters(text, values)
-            for name in repeated:
-                warn(f'{path}: multiple entries for "{name}"')
-            return result
+    def change(text: str) -> str:
+        for name in repeated_parameters(text, names):
+            warn(f'{path}: multiple entries for "{name}"')
+        if request.change == "X":
+            return remove_parameters(text, names)
+        if request.change == "#":
+            return comment_out_parameters(text, names)
+        return set_parameters(text, values)
 
-        rewrite(path, change)
+    rewrite(path, change)
 
 
 def _assignment(text: str) -> tuple[str, str]:

@@ -85,8 +85,8 @@ class Findings:
     user_names: set[str] = field(default_factory=set)
 
 
-def examine(texts: Texts, rows: list[Row], master_path: str) -> Findings:
-    """Look through main.cf and the -o settings of `rows`."""
+def examine(texts: Texts, rows: list[Row], master_path: str, *, of_services: bool = False) -> Findings:
+    """Look through main.cf and the -o settings of `rows`. `of_services`: names that nobody reads, in `rows` only."""
     findings = Findings()
     service = service_parameters(rows)
     values = texts.settings.values
@@ -102,9 +102,10 @@ def examine(texts: Texts, rows: list[Row], master_path: str) -> Findings:
             if name not in builtin_names() and name not in service and name not in seen
         ]
     findings.user_names = {name for name in values if name in used} - builtin_names() - set(service)
+    in_main = [] if of_services else values
     findings.unused = [
-        f"{texts.settings.path}: unused parameter: {name}={value}"
-        for name, value in values.items()
+        f"{texts.settings.path}: unused parameter: {name}={values[name]}"
+        for name in in_main
         if name not in builtin_names() and name not in service and name not in used
     ] + findings.unused
     findings.undefined = list(dict.fromkeys(findings.undefined))

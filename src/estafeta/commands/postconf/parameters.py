@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from ...config.expand import ExpandError
 from ...config.main_cf import MainCf
 from ...config.texts import Texts
 from .checks import Findings, builtin_names, is_raw, service_parameters
@@ -50,7 +51,12 @@ def _text(request: Request, texts: Texts, name: str, service: dict[str, str]) ->
     else:
         known = texts.is_set(name) or name in builtin_names()
         text = texts.raw_value(name) if known else service.get(name, "")
-    return texts.expand(text) if request.expand and not is_raw(name) else text
+    if not request.expand or is_raw(name):
+        return text
+    try:
+        return texts.expand(text)
+    except ExpandError as reason:
+        raise ExpandError(f"{reason} (in {name} = {text})") from reason
 
 
 def _line(request: Request, name: str, value: str) -> str:
