@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from estafeta.mail.address import quote, same
 from estafeta.routing.answer import ALIAS, LOCAL, MAILBOX, RELAY, Resolved, Unlisted
 from estafeta.tables.address_lookup import find_address
-from estafeta.tables.index import split_spec
 from estafeta.tables.maps import Held, Maps
 from estafeta.tables.table import Flags
 
@@ -94,8 +93,11 @@ class Recipients:
 def _local_recipient_maps(conf: Config) -> Maps:
     """Alias tables among them have their source in aliases(5) form, which matters when an index has to be built."""
     name = "local_recipient_maps"
-    aliases = {split_spec(spec) for spec in conf.alias_maps}
-    held = [Held(spec, Flags(aliases=split_spec(spec) in aliases), name=name) for spec in conf.local_recipient_maps]
+    aliases = {spec.removeprefix("proxy:") for spec in conf.alias_maps}
+    held = [
+        Held(spec, Flags(aliases=spec.removeprefix("proxy:") in aliases), name=name)
+        for spec in conf.local_recipient_maps
+    ]
     return Maps(held, name)
 
 
