@@ -12,6 +12,7 @@ from tests.support.smtp_client import BODY, HEAD, Client
 from tests.support.smtp_sink import DROP, EXTENSIONS, STALL, SmtpSink, then_drop, unused_port
 
 from estafeta.mail.envelope import TRACE_VERIFY, Recipient
+from estafeta.mail.envelope import Client as From
 from estafeta.mail.outcome import Bounced, Deferred, Outcome, Sent
 
 SHORT = {
@@ -519,4 +520,54 @@ def test_bind_address_that_is_not_ours(tmp_path: Path) -> None:
     (outcome,) = one(tmp_path, {}, smtp_bind_address="192.0.2.1", smtp_bind_address_enforce="yes")
     assert isinstance(outcome, Deferred)
     (outcome,) = one(tmp_path, {}, smtp_bind_address="192.0.2.1")
+    assert isinstance(outcome, Sent)
+
+
+@pytest.mark.parametrize("pipelining", [True, False])
+@pytest.mark.parametrize("reply", ["250 ok", "501 5.5.4 no"])
+def test_xforward(tmp_path: Path, pipelining: bool, reply: str) -> None:
+    async def scene(client: Client, sink: SmtpSink) -> None:
+        source = From(name="h.example", address="192.0.2.1", helo="h", protocol="SMTP")
+        for _ in range(2):
+            answer = await client.deliver(f"[127.0.0.1]:{sink.port}", "a@b.example", client=source)
+            assert isinstance(answer.outcomes[0], Sent)
+        commands = [line for line in sink.commands if line.startswith("XFORWARD")]
+        assert commands == ["XFORWARD NAME=h.example ADDR=192.0.2.1", "XFORWARD PROTO=SMTP HELO=h SOURCE=LOCAL"] * 2
+        assert len(client.warnings) == (0 if reply == "250 ok" else 4)
+
+    extensions = ("XFORWARD NAME ADDR PROTO HELO SOURCE", *(["PIPELINING"] if pipelining else []))
+    talk(tmp_path, scene, {"XFORWARD": reply}, extensions=extensions, smtp_send_xforward_command="yes")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"smtp_tls_security_level": "encrypt"},
+        {"smtp_tls_security_level": "secure"},
+        {"smtp_tls_wrappermode": "yes"},
+        {"smtp_tls_policy_maps": "static:verify"},
+        {"smtp_tls_security_level": "", "smtp_enforce_tls": "yes"},
+        {"smtp_sasl_auth_enable": "yes", "smtp_sasl_password_maps": "static:user:secret"},
+    ],
+)
+def test_mail_waits_for_what_is_demanded_and_not_there(tmp_path: Path, settings: dict[str, str]) -> None:
+    async def scene(client: Client, sink: SmtpSink) -> None:
+        answer = await client.deliver(f"[127.0.0.1]:{sink.port}", "a@b.example")
+        assert isinstance(answer.outcomes[0], Deferred)
+        assert answer.outcomes[0].dsn in ("4.7.5", "4.7.0")
+        assert sink.talks == []
+
+    talk(tmp_path, scene, **settings)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"smtp_tls_security_level": "may"},
+        {"smtp_tls_security_level": "encrypt", "smtp_tls_policy_maps": "static:may"},
+        {"smtp_sasl_auth_enable": "yes", "smtp_sasl_password_maps": "inline:{other.example=user:secret}"},
+    ],
+)
+def test_mail_flows_where_nothing_is_demanded(tmp_path: Path, settings: dict[str, str]) -> None:
+    (outcome,) = one(tmp_path, {}, **settings)
     assert isinstance(outcome, Sent)

@@ -37,7 +37,7 @@ class ClientSessionGroup(Group):
         "How long to wait for the greeting of the server, and then for its answer to EHLO, HELO or LHLO.",
         least=1,
     )
-    xforward_timeout = seconds("300s", "How long to wait for the server's answer to XFORWARD.", least=1, pending=True)
+    xforward_timeout = seconds("300s", "How long to wait for the server's answer to XFORWARD.", least=1)
     mail_timeout = seconds("300s", "How long to wait for the server's answer to MAIL FROM.", least=1)
     rcpt_timeout = seconds("300s", "How long to wait for the server's answer to RCPT TO.", least=1)
     data_init_timeout = seconds("120s", "How long to wait for the server's answer to DATA.", least=1)
@@ -120,7 +120,6 @@ class ClientSessionGroup(Group):
         "no",
         "Whether to tell a server that offers XFORWARD where the message came from: client name, address, protocol, "
         "HELO name.",
-        pending=True,
     )
     send_dummy_mail_auth = flag("no", "Whether to add an empty AUTH=<> to MAIL FROM after a login.", pending=True)
     reply_filter = words(

@@ -25,6 +25,12 @@ from estafeta.tables.table import TableDown
 NO_SERVER = Failure("4.3.0", "server unavailable or unable to receive mail", throttle=True)
 
 
+class Demands(Protocol):
+    """What stands in the way of handing mail for this next hop to this server at all. May raise TableDown."""
+
+    async def __call__(self, server: Server, nexthop: str, sender: str) -> Failure | None: ...
+
+
 class Discards(Protocol):
     """EHLO keywords to overlook, upper case, for a server address. May raise TableDown."""
 
@@ -40,6 +46,7 @@ class Office:
     pool: Pool
     reader: Content
     discards: Discards
+    unmet: Demands
     port: str = "25"
     ports: Mapping[str, int] = field(default_factory=dict)
     session_limit: int = 2
@@ -153,6 +160,10 @@ class Attempt:
             if await self._session(connection, nexthop):
                 return True
         try:
+            hindrance = await office.unmet(server, nexthop, letter.delivery.sender)
+            if hindrance is not None:
+                letter.fail_all(hindrance)
+                return False
             discard = office.manner.discard | await office.discards(server.address)
             connection = await open_connection(server, office.manner, nexthop, discard)
         except TableDown as error:

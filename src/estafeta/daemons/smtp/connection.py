@@ -42,6 +42,8 @@ class Manner:
     quit_timeout: float = 300
     skip_quit_response: bool = True
     quoting: bool = True
+    xforward: bool = False
+    xforward_timeout: float = 300
     line_limit: int = 998
     bind: dict[int, str] = field(default_factory=dict)
     """4 and 6 -> the address to connect from."""

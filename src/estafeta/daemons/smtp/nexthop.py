@@ -8,9 +8,9 @@ smtp(8), SMTP DESTINATION SYNTAX and LMTP DESTINATION SYNTAX.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 MOST_DESTINATIONS = 100
 """In one next hop."""
@@ -76,10 +76,7 @@ def port_number(service: str, ports: Mapping[str, int]) -> int:
         return number
     if service in ports:
         return ports[service]
-    try:
-        return socket.getservbyname(service, "tcp")
-    except (OSError, ValueError):
-        raise NexthopError(f"unknown service: {service}/tcp") from None
+    raise NexthopError(f"unknown service: {service}/tcp")
 
 
 def known_ports(words: Iterable[str]) -> dict[str, int]:
@@ -89,4 +86,20 @@ def known_ports(words: Iterable[str]) -> dict[str, int]:
         *names, number = word.split("=")
         if names and number.isascii() and number.isdigit():
             found.update((name, int(number)) for name in names)
+    return found
+
+
+def services_file(path: str = "/etc/services") -> dict[str, int]:
+    """The TCP services of services(5): name or alias -> number. Empty where there is no such file."""
+    try:
+        text = Path(path).read_text("utf-8", "replace")
+    except OSError:
+        return {}
+    found: dict[str, int] = {}
+    for line in text.splitlines():
+        words = line.partition("#")[0].split()
+        number, _, protocol = words[1].partition("/") if len(words) > 1 else ("", "", "")
+        if protocol == "tcp" and number.isdigit():
+            for name in (words[0], *words[2:]):
+                found.setdefault(name, int(number))
     return found

@@ -16,9 +16,10 @@ from estafeta.config.instance import ClientSettings, Config
 from estafeta.daemons.smtp.attempt import Attempt, Office
 from estafeta.daemons.smtp.connection import Manner
 from estafeta.daemons.smtp.mx import Directory, Settings
-from estafeta.daemons.smtp.nexthop import known_ports
+from estafeta.daemons.smtp.nexthop import known_ports, services_file
 from estafeta.daemons.smtp.pool import Pool
 from estafeta.daemons.smtp.transfer import Letter
+from estafeta.daemons.smtp.unmet import Unmet
 from estafeta.mail.address import quote
 from estafeta.mail.envelope import TRACE_VERIFY
 from estafeta.mail.outcome import Bounced, Outcome
@@ -48,6 +49,9 @@ class SmtpService(DeliveryAgent):
         name = "lmtp_discard_lhlo_keyword" if self.lmtp else "smtp_discard_ehlo_keyword"
         self.discard_maps = Maps.open(settings.discard_ehlo_keyword_address_maps, name=name + "_address_maps")
         self.resolver = Resolver()
+        # Read now: a chroot has no services(5), and the loop must not wait for a disk later.
+        self.ports = services_file() | known_ports(conf.known_tcp_ports)
+        self.unmet = Unmet(conf, settings, "lmtp" if self.lmtp else "smtp")
         own = frozenset(
             number
             for each in own_addresses(conf.inet_interfaces, conf.proxy_interfaces)
@@ -72,10 +76,12 @@ class SmtpService(DeliveryAgent):
             self.reader,
             self.discards,
             port=settings.tcp_port,
-            ports=known_ports(self.conf.known_tcp_ports),
+            ports=self.ports,
+            unmet=self.unmet,
             session_limit=settings.mx_session_limit,
             fallback=settings.fallback_relay,
-            keep=settings.connection_cache_on_demand,
+            # Whoever logs in by sender must not carry the next sender's mail.
+            keep=settings.connection_cache_on_demand and not settings.sender_dependent_authentication,
             keep_for=frozenset(settings.connection_cache_destinations),
         )
 
@@ -179,6 +185,8 @@ def manner_of(conf: Config, settings: ClientSettings, *, lmtp: bool) -> Manner:
         quit_timeout=settings.quit_timeout,
         skip_quit_response=settings.skip_quit_response,
         quoting=settings.quote_rfc821_envelope,
+        xforward=settings.send_xforward_command,
+        xforward_timeout=settings.xforward_timeout,
         line_limit=settings.line_length_limit,
         bind={4: settings.bind_address, 6: settings.bind_address6},
         bind_enforce=settings.bind_address_enforce,

@@ -29,6 +29,7 @@ from estafeta.wire.smtp.client import (
     has_long_line,
     mail_command,
     rcpt_command,
+    xforward_commands,
 )
 from estafeta.wire.smtp.client_reply import Reply
 
@@ -247,17 +248,22 @@ async def _envelope(connection: Connection, letter: Letter, reader: Content, man
     stream = connection.stream
     pipelining = offered.pipelining
     connection.pipelined = pipelining
+    forward = (
+        xforward_commands(delivery.client, delivery.queue_id, delivery.context, offered)
+        if manner.xforward and "XFORWARD" in offered.keywords
+        else []
+    )
     if pipelining:
-        commands = [mail, *recipients] if letter.probe else [mail, *recipients, "DATA"]
+        commands = [command for _, command in forward]
+        commands += [mail, *recipients] if letter.probe else [mail, *recipients, "DATA"]
         connection.send("\r\n".join(commands))
-    else:
+    if forward:
+        await _forward(connection, manner, forward)
+    if not pipelining:
         connection.send(mail)
     connection.doing = "sending MAIL FROM"
     stream.timeout = manner.mail_timeout
-    answer = await connection.reply()
-    if answer.code == 421 and connection.uses > 1:
-        # An idle connection that the server was just closing.
-        raise Stale
+    answer = await _first_answer(connection)
     willing = answer.kind == 2
     if not willing:
         letter.fail_all(_said(connection, answer, "MAIL FROM"))
@@ -283,6 +289,28 @@ async def _envelope(connection: Connection, letter: Letter, reader: Content, man
     elif not ready and answer.kind not in (4, 5):
         connection.sound = False
     return accepted, ready
+
+
+async def _first_answer(connection: Connection) -> Reply:
+    """The next answer; Stale if it shows that the server was just closing a kept connection."""
+    first = not connection.answered
+    answer = await connection.reply()
+    if first and answer.code == 421 and connection.uses > 1:
+        raise Stale
+    return answer
+
+
+async def _forward(connection: Connection, manner: Manner, commands: list[tuple[str, str]]) -> None:
+    """XFORWARD: a server that does not like it gets the mail all the same."""
+    connection.stream.timeout = manner.xforward_timeout
+    for about, command in commands:
+        if not connection.pipelined:
+            connection.send(command)
+        connection.doing = f"sending XFORWARD {about}"
+        answer = await _first_answer(connection)
+        if answer.kind != 2:
+            where = f"host {connection.relay} said: {answer.text}"
+            log.warning(f"{where} (in reply to XFORWARD {about} command)")
 
 
 async def _recipients(

@@ -10,7 +10,7 @@ import re
 
 from estafeta.mail import xtext
 from estafeta.mail.address import quote
-from estafeta.mail.envelope import NOTIFY_DELAY, NOTIFY_FAILURE, NOTIFY_NEVER, NOTIFY_SUCCESS, Recipient
+from estafeta.mail.envelope import NOTIFY_DELAY, NOTIFY_FAILURE, NOTIFY_NEVER, NOTIFY_SUCCESS, Client, Recipient
 from estafeta.wire.smtp.client_reply import Reply
 
 _NOTIFY = ((NOTIFY_SUCCESS, "SUCCESS"), (NOTIFY_FAILURE, "FAILURE"), (NOTIFY_DELAY, "DELAY"))
@@ -112,6 +112,30 @@ def _original(address: str) -> str:
     if external.isascii():
         return f"rfc822;{xtext.encode(external)}"
     return "utf-8;" + _UTF8_ODD.sub(lambda found: f"\\x{{{ord(found[0]):02X}}}", external)
+
+
+def xforward_commands(client: Client, queue_id: str, context: str, offered: Extensions) -> list[tuple[str, str]]:
+    """[(what it is about, command)]: who brought the message, for a content filter. Empty where it is not wanted.
+
+    XFORWARD_README: values are xtext; only attributes that the server names; `context` is local or remote.
+    """
+    wanted = offered.keywords.get("XFORWARD", "").upper().split()
+    unknown = "[UNAVAILABLE]"
+    address = f"IPV6:{client.address}" if ":" in client.address else client.address
+    name = "" if client.name == "unknown" else client.name
+    first = {"NAME": name, "ADDR": address, "PORT": client.port}
+    second = {"PROTO": client.protocol, "HELO": client.helo, "IDENT": queue_id if client.address else ""}
+    commands = []
+    if any(value for key, value in first.items() if key in wanted):
+        words = [f"{key}={xtext.encode(value) or unknown}" for key, value in first.items() if key in wanted]
+        commands.append(("name/address", "XFORWARD " + " ".join(words)))
+    known = any(value for key, value in second.items() if key in wanted)
+    words = [f"{key}={xtext.encode(value) or unknown}" for key, value in second.items() if known and key in wanted]
+    if "SOURCE" in wanted:
+        words.append(f"SOURCE={'REMOTE' if context == 'remote' else 'LOCAL'}")
+    if words:
+        commands.append(("helo/protocol", "XFORWARD " + " ".join(words)))
+    return commands
 
 
 def encode_content(content: bytes) -> bytes:

@@ -91,7 +91,9 @@ class ReplyReader:
                 return None
             code = line[:3]
             good = code.isdigit() and code.isascii() and len(code) == 3 and line[3:4] in ("", " ", "-", "\t")
-            self._garbled = self._garbled or not good
+            # Lines of one reply bear one code (RFC 5321 4.2.1); which of several was meant, nobody knows.
+            same = not self._lines or code == self._lines[0][:3]
+            self._garbled = self._garbled or not good or not same
             if self._kept < LONGEST_LINE:
                 self._lines.append(line)
                 self._kept += len(line)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from estafeta.mail.envelope import NOTIFY_DELAY, NOTIFY_NEVER, NOTIFY_SUCCESS, Recipient
+from estafeta.mail.envelope import NOTIFY_DELAY, NOTIFY_NEVER, NOTIFY_SUCCESS, Client, Recipient
 from estafeta.wire.smtp.client import (
     NO_EXTENSIONS,
     ContentEncoder,
@@ -16,6 +16,7 @@ from estafeta.wire.smtp.client import (
     has_long_line,
     mail_command,
     rcpt_command,
+    xforward_commands,
 )
 from estafeta.wire.smtp.client_reply import Reply
 
@@ -141,3 +142,35 @@ def test_long_lines_are_broken_with_a_blank() -> None:
         (506, b" z"),
         (0, b""),
     ]
+
+
+REMOTE = Client(name="localhost", address="127.0.0.1", port="34192", helo="my.[he]+lo", protocol="ESMTP")
+
+
+def test_xforward() -> None:
+    server = offered("XFORWARD NAME ADDR PROTO HELO SOURCE PORT IDENT")
+    assert xforward_commands(REMOTE, "B36A", "local", server) == [
+        ("name/address", "XFORWARD NAME=localhost ADDR=127.0.0.1 PORT=34192"),
+        ("helo/protocol", "XFORWARD PROTO=ESMTP HELO=my.[he]+2Blo IDENT=B36A SOURCE=LOCAL"),
+    ]
+
+
+def test_xforward_of_mail_from_this_machine_says_only_that() -> None:
+    server = offered("XFORWARD NAME ADDR PROTO HELO SOURCE")
+    assert xforward_commands(Client(), "B36A", "local", server) == [("helo/protocol", "XFORWARD SOURCE=LOCAL")]
+
+
+def test_xforward_of_what_is_unknown() -> None:
+    server = offered("XFORWARD NAME ADDR SOURCE")
+    client = Client(name="unknown", address="2001:db8::1")
+    assert xforward_commands(client, "B36A", "remote", server) == [
+        ("name/address", "XFORWARD NAME=[UNAVAILABLE] ADDR=IPV6:2001:db8::1"),
+        ("helo/protocol", "XFORWARD SOURCE=REMOTE"),
+    ]
+
+
+def test_xforward_only_what_the_server_names() -> None:
+    assert xforward_commands(REMOTE, "B36A", "local", offered("XFORWARD ADDR")) == [
+        ("name/address", "XFORWARD ADDR=127.0.0.1")
+    ]
+    assert xforward_commands(REMOTE, "B36A", "local", offered("SIZE")) == []

@@ -81,6 +81,11 @@ def test_a_line_without_code_waits_for_one_and_spoils_refusals() -> None:
     assert reply.kind == 0
 
 
+def test_a_refusal_whose_lines_disagree_is_not_understood() -> None:
+    assert one(b"250-fine\r\n550 5.1.1 no\r\n").kind == 0
+    assert one(b"550-no\r\n550 5.1.1 no\r\n").kind == 5
+
+
 def test_codes_that_nobody_knows_are_not_understood() -> None:
     assert one(b"999 what\r\n").kind == 0
     assert one(b"150 what\r\n").kind == 0

@@ -1,0 +1,143 @@
+"""Whatever a server says, every recipient ends in one way, and only a clear 5xx ends a letter's hopes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any, cast
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from estafeta.base import log
+from estafeta.daemons.smtp.connection import Connection, Manner
+from estafeta.daemons.smtp.mx import Server
+from estafeta.daemons.smtp.transfer import Letter, Stale, transfer
+from estafeta.mail.envelope import Recipient
+from estafeta.mail.outcome import Bounced, Outcome
+from estafeta.net.stream import PeerGone, Stream
+from estafeta.queue.place import Place
+from estafeta.services.delivery import Delivery
+from estafeta.wire.smtp.client import Extensions
+
+HEAD, BODY = b"Subject: x\r\n\r\n", b"body\r\n"
+
+
+class FakeStream:
+    """Says what it was given, then hangs up."""
+
+    def __init__(self, said: list[bytes]) -> None:
+        self.said = [piece for piece in said if piece]
+        self.sent = b""
+        self.timeout = 0.0
+        self.gone = False
+        self.pending = False
+
+    def write(self, data: bytes) -> None:
+        self.sent += data
+
+    async def chunk(self) -> bytes:
+        if not self.said:
+            self.gone = True
+            raise PeerGone("lost connection")
+        return self.said.pop(0)
+
+    def abort(self) -> None:
+        self.gone = True
+
+    close = abort
+
+
+class FakeReader:
+    def content(self, place: Place) -> bytes:
+        return HEAD + BODY
+
+    def head(self, place: Place) -> bytes:
+        return HEAD
+
+    def pieces(self, place: Place, size: int = 65536) -> Iterator[bytes]:
+        yield HEAD + BODY
+
+
+def letter_to(*recipients: str) -> Letter:
+    def settle(letter: Letter, index: int, outcome: Outcome) -> Outcome:
+        assert letter.outcomes[index] is None
+        return outcome
+
+    place = Place("x", 0, len(HEAD), len(BODY), 0)
+    whom = [Recipient(each) for each in recipients]
+    return Letter(Delivery(1, place, "3F2A", "smtp", "b.example", "s@x", whom, 0.0, 0.0, 0.0, 20), settle)
+
+
+def run(said: list[bytes], keywords: dict[str, str], *, lmtp: bool, uses: int) -> tuple[Letter, FakeStream, bool]:
+    stream = FakeStream(said)
+    letter = letter_to("a@b", "c@b", "d@b")
+    connection = Connection(cast(Stream, stream), Server("mx.example", "192.0.2.1", 25), 0.0)
+    connection.extensions = Extensions(keywords)
+    connection.uses = uses
+    manner: Any = Manner(lmtp=lmtp, helo_name="h", myhostname="h")
+    before = log.install(lambda level, text, program: None)
+    stale = False
+    try:
+        asyncio.run(transfer(connection, letter, FakeReader(), manner))
+    except Stale:
+        stale = True
+    finally:
+        log.install(before)
+    return letter, stream, stale
+
+
+LINES = [
+    b"250 ok\r\n",
+    b"250 2.1.5 ok\r\n",
+    b"354 go\r\n",
+    b"450 4.2.0 later\r\n",
+    b"421 bye\r\n",
+    b"550 5.1.1 no\r\n",
+    b"550-no\r\n",
+    b"250-more\r\n",
+    b"noise\r\n",
+    b"999 what\r\n",
+    b"199 what\r\n",
+    b"25",
+    b"\r\n",
+    b"\xff\n",
+]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.sampled_from(LINES), max_size=12),
+    st.sampled_from([{}, {"PIPELINING": ""}, {"PIPELINING": "", "SIZE": "100000", "DSN": ""}]),
+    st.booleans(),
+    st.sampled_from([1, 2]),
+)
+def test_any_answers(said: list[bytes], keywords: dict[str, str], lmtp: bool, uses: int) -> None:
+    letter, _, stale = run(said, keywords, lmtp=lmtp, uses=uses)
+    if stale:
+        assert letter.left == [0, 1, 2] and uses == 2
+        return
+    for index, outcome in enumerate(letter.outcomes):
+        if outcome is None:
+            assert index in letter.left and not letter.trouble[index].hard
+        else:
+            assert index not in letter.left
+        if isinstance(outcome, Bounced):
+            assert outcome.diagnostic.startswith("550")
+            assert "noise" not in outcome.diagnostic
+
+
+def test_everything_in_one_piece_when_pipelining() -> None:
+    said = [b"250 ok\r\n250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n250 done\r\n"]
+    letter, stream, _ = run(said, {"PIPELINING": ""}, lmtp=False, uses=1)
+    assert letter.left == []
+    assert stream.sent.startswith(b"MAIL FROM:<s@x>\r\nRCPT TO:<a@b>\r\nRCPT TO:<c@b>\r\nRCPT TO:<d@b>\r\nDATA\r\n")
+    assert stream.sent.endswith(b"DATA\r\n" + HEAD + BODY + b".\r\n")
+
+
+def test_step_by_step_without_pipelining() -> None:
+    said = [b"250 ok\r\n", b"550 no\r\n", b"550 no\r\n", b"550 no\r\n", b"250 reset\r\n"]
+    letter, stream, _ = run(said, {}, lmtp=False, uses=1)
+    assert all(isinstance(outcome, Bounced) for outcome in letter.outcomes)
+    assert b"DATA" not in stream.sent
+    assert stream.sent.endswith(b"RSET\r\n")
