@@ -30,6 +30,7 @@ from estafeta.base.durable import fsync_folder, syncfs_of
 from estafeta.store import maildir
 from estafeta.store.identity import Identity
 from estafeta.store.maildir import Draft
+from estafeta.store.problem import MailboxProblem
 
 FEW = 2
 """Up to so many messages at a time are made durable by fsync; more by one syncfs."""
@@ -82,8 +83,8 @@ class Depot:
     ) -> None:
         """Deliver to the Maildir `folder` (it ends in `/`) as `uid` and `gid`; on stable storage when this returns.
 
-        `limit`: largest size in bytes, 0 for none. Raises OSError (EFBIG over the limit), identity.NotAllowed, or
-        what `pieces` raises; nothing is in the mailbox then, unless the disk failed.
+        `limit`: largest size in bytes, 0 for none. Raises MailboxProblem, identity.NotAllowed, or what `pieces` raises;
+        nothing is in the mailbox then, unless the disk failed.
         """
         if not self._threads:
             self._start()
@@ -193,7 +194,7 @@ class Depot:
 
 def _write(parcel: Parcel, identity: Identity) -> None:
     identity.become(parcel.uid, parcel.gid)
-    parcel.draft = maildir.write(parcel.folder, parcel.pieces(), parcel.limit)
+    parcel.draft = maildir.write(parcel.folder, parcel.pieces(), parcel.limit, parcel.uid, parcel.gid)
 
 
 def _publish(parcel: Parcel, identity: Identity) -> None:
@@ -203,8 +204,8 @@ def _publish(parcel: Parcel, identity: Identity) -> None:
         maildir.discard(draft)
         return
     try:
-        maildir.publish(draft)
-    except OSError:
+        maildir.publish(draft, parcel.uid, parcel.gid)
+    except MailboxProblem:
         maildir.discard(draft)
         raise
 
@@ -224,7 +225,7 @@ def _together(parcels: list[Parcel], sync: Callable[[_Target], None], target: _T
         sync(target)
     except OSError as error:
         for parcel in parcels:
-            parcel.error = error
+            parcel.error = MailboxProblem.of("error writing message", error)
 
 
 def _draft(parcel: Parcel) -> Draft:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 
 from estafeta.mail.address import MAILER_DAEMON, quote
 
@@ -27,6 +28,19 @@ def opening(sender: str, original: str, delivered_to: str) -> bytes:
     if delivered_to:
         lines += f"Delivered-To: {quote(delivered_to)}\n"
     return lines.encode("utf-8", "surrogateescape")
+
+
+def maildir_pieces(opening: bytes, content: Content) -> Iterable[bytes]:
+    """What stands in a file of a Maildir."""
+    if isinstance(content, bytes):
+        return (opening + b"".join(lf(content)),)
+    return chain((opening,), lf(content))
+
+
+def mbox_pieces(sender: str, now: float, opening: bytes, content: Content) -> Iterable[bytes]:
+    """What is appended to an mbox file."""
+    pieces = chain((from_line(sender, now) + opening,), from_quoted(lf(content)), (b"\n",))
+    return (b"".join(pieces),) if isinstance(content, bytes) else pieces
 
 
 def from_line(sender: str, now: float) -> bytes:

@@ -15,10 +15,13 @@ import time
 from collections.abc import Iterable
 
 from estafeta.base.durable import write_all
+from estafeta.store.problem import MailboxProblem
 
 HOST = socket.gethostname().replace("/", "_").replace(":", "_") or "localhost"
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
+WRITING = "error writing message"
+CREATE_THEM = "perhaps you need to create the maildirs in advance"
 
 _serials = itertools.count()
 
@@ -38,20 +41,25 @@ class Draft:
         """Folders were made on the way: their names must become durable as well."""
 
 
-def write(folder: str, pieces: Iterable[bytes], limit: int) -> Draft:
+def write(folder: str, pieces: Iterable[bytes], limit: int, uid: int, gid: int) -> Draft:
     """Write a message below the Maildir `folder` (which ends in `/`). `limit`: bytes, 0 for none.
 
-    Raises OSError: EFBIG over the limit. Nothing is left behind then.
+    `uid` and `gid` are whose rights the thread has now, for messages.
+
+    Raises MailboxProblem, or what `pieces` raises; nothing is left behind then.
     """
     now = time.time()
     path = f"{folder}tmp/{int(now)}.P{os.getpid()}T{next(_serials)}.{HOST}"
     made = False
     try:
-        fd = _create(path)
-    except FileNotFoundError:
-        make_folders(folder)
-        made = True
-        fd = _create(path)
+        try:
+            fd = _create(path)
+        except FileNotFoundError:
+            make_folders(folder)
+            made = True
+            fd = _create(path)
+    except OSError as error:
+        raise _no_access(f"create maildir file {path}", error, uid, gid) from error
     try:
         _write_pieces(fd, pieces, limit, path)
         status = os.fstat(fd)
@@ -64,14 +72,27 @@ def write(folder: str, pieces: Iterable[bytes], limit: int) -> Draft:
     return Draft(folder, path, fd, status.st_dev, final, made)
 
 
-def publish(draft: Draft) -> None:
-    """Let the message appear. Its bytes must be durable before, or a crash could show a message without its end."""
+def publish(draft: Draft, uid: int, gid: int) -> None:
+    """Let the message appear. Its bytes must be durable before, or a crash could show a message without its end.
+
+    Raises MailboxProblem.
+    """
     try:
-        os.rename(draft.path, draft.final)
-    except FileNotFoundError:
-        make_folders(draft.folder)
-        draft.made_folders = True
-        os.rename(draft.path, draft.final)
+        try:
+            os.rename(draft.path, draft.final)
+        except FileNotFoundError:
+            make_folders(draft.folder)
+            draft.made_folders = True
+            os.rename(draft.path, draft.final)
+    except OSError as error:
+        raise _no_access(f"create maildir file {draft.final}", error, uid, gid) from error
+
+
+def _no_access(doing: str, error: OSError, uid: int, gid: int) -> MailboxProblem:
+    problem = MailboxProblem.of(doing, error)
+    if error.errno == errno.EACCES:
+        problem.remarks = (f"maildir access problem for UID/GID={uid}/{gid}: {problem}", CREATE_THEM)
+    return problem
 
 
 def discard(draft: Draft) -> None:
@@ -111,5 +132,8 @@ def _write_pieces(fd: int, pieces: Iterable[bytes], limit: int, path: str) -> No
     for piece in pieces:
         written += len(piece)
         if limit and written > limit:
-            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
-        write_all(fd, (piece,))
+            raise MailboxProblem.of(WRITING, OSError(errno.EFBIG, path))
+        try:
+            write_all(fd, (piece,))
+        except OSError as error:
+            raise MailboxProblem.of(WRITING, error) from error

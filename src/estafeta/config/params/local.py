@@ -197,7 +197,6 @@ class Mailboxes:
     strict_mailbox_ownership = flag(
         "yes",
         "Whether mail waits when a mailbox file belongs to somebody other than its user.",
-        pending=True,
     )
     sun_mailtool_compatibility = flag(
         "no",
