@@ -1,6 +1,6 @@
 """error(8): returns or puts off everything it is given; the next hop is the reason.
 
-As the service `retry`, everything is put off: qmgr sends there what cannot be tried now. Under any other name everything
+As the service `retry`, everything is put off: qmgr sends there what cannot be tried now. Under any other name it all
 goes back to its sender. A reason may begin with a status code: `5.7.1 mail for this domain is not accepted`.
 """
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from estafeta.base import log
-from estafeta.daemons.qmgr.agents import Agents, suspended
+from estafeta.daemons.qmgr.agents import Agents, Connect, suspended
 from estafeta.daemons.qmgr.backlog import Deferred, Incoming
 from estafeta.daemons.qmgr.finish import Finish
 from estafeta.daemons.qmgr.limits import Limits
@@ -26,6 +26,7 @@ from estafeta.daemons.qmgr.schedule import Entry, Transport
 from estafeta.mail.address import quote, split, split_extension
 from estafeta.mail.envelope import NOTIFY_SUCCESS, TRACE_VERIFY, Envelope, Trouble
 from estafeta.mail.logline import delays_of, delivery_line
+from estafeta.net.frames import connect
 from estafeta.queue.keeper import Found
 from estafeta.queue.place import Place
 from estafeta.queue.record import Damaged
@@ -57,6 +58,7 @@ class ActiveQueue:
         finish: Finish,
         workers_of: Callable[[str], tuple[int, int]],
         clock: Callable[[], float] = time.time,
+        connect: Connect = connect,
     ) -> None:
         self.conf = conf
         self.keeper = keeper
@@ -73,6 +75,7 @@ class ActiveQueue:
         self._finish = finish
         self._workers_of = workers_of
         self._clock = clock
+        self._connect = connect
         self._loop = asyncio.get_running_loop()
         self._message_limit: int = conf.qmgr_message_active_limit
         self._recipient_limit: int = conf.qmgr_message_recipient_limit
@@ -385,6 +388,7 @@ class ActiveQueue:
                 delivered=self.delivered,
                 put_off=self.put_off,
                 clock=self._clock,
+                connect=self._connect,
             )
         return found
 

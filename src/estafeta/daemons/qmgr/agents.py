@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -30,6 +30,7 @@ SHARE = 8
 
 Delivered = Callable[[Entry, list[Result]], None]
 PutOff = Callable[[list[Entry], tuple[str, str]], None]
+Connect = Callable[[str, Callable[[bytes], None], Callable[[Exception | None], None]], Awaitable[Frames]]
 
 
 class Worker:
@@ -103,6 +104,7 @@ class Agents:
         delivered: Delivered,
         put_off: PutOff,
         clock: Callable[[], float] = time.time,
+        connect: Connect = connect,
     ) -> None:
         self.scheduler = scheduler
         self.name = scheduler.name
@@ -114,6 +116,7 @@ class Agents:
         self._delivered = delivered
         self._put_off = put_off
         self._clock = clock
+        self._connect_to = connect
         self._loop = asyncio.get_running_loop()
         self._workers: list[Worker] = []
         self._connecting: asyncio.Task[None] | None = None
@@ -260,7 +263,7 @@ class Agents:
         worker = Worker(self)
         try:
             async with asyncio.timeout(self._timeout):
-                worker.frames = await connect(path, worker.received, worker.closed)
+                worker.frames = await self._connect_to(path, worker.received, worker.closed)
         except (OSError, TimeoutError) as error:
             reason = "timeout" if isinstance(error, TimeoutError) else error.strerror or str(error)
             log.warning(f"connect to transport {path}: {reason}")
