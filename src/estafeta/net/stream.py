@@ -30,7 +30,9 @@ class LineTooLong(Exception):
 class Stream(asyncio.Protocol):
     """One connection. Waits raise TimeoutError past the deadline and PeerGone when the peer is gone."""
 
-    def __init__(self, opened: Callable[[Stream], None] | None = None, closed: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, opened: Callable[[Stream], None] | None = None, closed: Callable[[], None] | None = None
+    ) -> None:
         self._opened = opened
         self._closed = closed
         self._loop = asyncio.get_running_loop()
@@ -75,6 +77,7 @@ class Stream(asyncio.Protocol):
 
     def connection_lost(self, reason: Exception | None) -> None:
         self._eof = True
+        self._paused_writing = False  # nothing will ever drain; nobody must wait for it
         self.error = reason
         if self._timer is not None:
             self._timer.cancel()
@@ -125,6 +128,10 @@ class Stream(asyncio.Protocol):
     def pending(self) -> bool:
         """Whether input is here that has not been read: the client pipelines."""
         return bool(self._held)
+
+    def peek(self, most: int) -> bytes:
+        """What of the unread input is here, not removed."""
+        return bytes(self._held[:most])
 
     def take_pending(self) -> bytes:
         """All unread input, removed: what STARTTLS must throw away, what early talkers said."""
@@ -178,6 +185,9 @@ class Stream(asyncio.Protocol):
 
     async def _more(self) -> None:
         self.flush()
+        while self._paused_writing:
+            # A peer that sends and never reads: what we owe it must not pile up.
+            await self._wait()
         if self._paused_reading:
             self._paused_reading = False
             self._transport.resume_reading()

@@ -1,0 +1,1 @@
+"""smtpd: the server side of SMTP."""

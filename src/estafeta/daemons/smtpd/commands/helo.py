@@ -1,0 +1,80 @@
+"""HELO and EHLO: the client says its name, and we say what we can do. RFC 5321 4.1.1.1, RFC 1869."""
+
+from __future__ import annotations
+
+from estafeta.base import log
+from estafeta.daemons.smtpd.restrictions.evaluate import Check, judge
+from estafeta.daemons.smtpd.session import Session
+from estafeta.tables.table import TableDown
+from estafeta.wire.smtp.reply import multiline
+
+LONGEST_NAME = 255
+
+# What a client must not be able to write into our log lines, headers and table keys with its name.
+_NEUTER = {ord(char): "?" for char in ' <>()\\";@\t'} | dict.fromkeys((*range(32), 127), "?")
+
+
+async def helo(session: Session, arguments: str) -> bytes:
+    if not arguments:
+        return b"501 Syntax: HELO hostname\r\n"
+    refusal = await _introduced(session, arguments, "HELO")
+    if refusal is not None:
+        return refusal
+    session.protocol = "SMTP"
+    return session.policy.helo_reply
+
+
+async def ehlo(session: Session, arguments: str) -> bytes:
+    if not arguments:
+        return b"501 Syntax: EHLO hostname\r\n"
+    refusal = await _introduced(session, arguments, "EHLO")
+    if refusal is not None:
+        return refusal
+    session.protocol = "ESMTP"
+    if session.ehlo_reply is None:
+        discard = await _discarded(session)
+        lines = [session.policy.conf.myhostname, *session.policy.ehlo_keywords(discard)]
+        session.ehlo_reply = multiline(250, lines).encode() + b"\r\n"
+    return session.ehlo_reply
+
+
+async def _introduced(session: Session, arguments: str, verb: str) -> bytes | None:
+    """Take the name over, unless smtpd_helo_restrictions are to be applied now and refuse it."""
+    name = neutered(arguments)
+    policy = session.policy
+    session.reset()
+    if policy.helo and not policy.conf.smtpd_delay_reject:
+        before, session.helo = session.helo, name
+        check = Check(session, verb)
+        refusal = await judge(check, policy.helo, name, "Helo command")
+        if refusal is not None:
+            reply = session.refused(check, refusal)
+            session.helo = before
+            return reply
+    session.helo = name
+    return None
+
+
+def neutered(name: str) -> str:
+    """The name as it is logged and kept: what could be mistaken for something else is `?`."""
+    if name.isalnum() and name.isascii():
+        return name[:LONGEST_NAME]
+    name = name[:LONGEST_NAME].translate(_NEUTER)
+    return name.encode("utf-8", "replace").decode() if not name.isascii() else name
+
+
+async def _discarded(session: Session) -> frozenset[str]:
+    """EHLO keywords that this client is not offered."""
+    policy = session.policy
+    discard = policy.discard_keywords
+    if policy.discard_maps:
+        try:
+            value = await policy.discard_maps.find(session.client.address)
+        except TableDown as error:
+            log.warning(f"smtpd_discard_ehlo_keyword_address_maps: {error}")
+            value = None
+        if value is not None:
+            discard = frozenset(value.upper().replace(",", " ").split())
+    if discard and "SILENT-DISCARD" not in discard:
+        log.info(f"discarding EHLO keywords: {' '.join(sorted(discard))}")
+    return discard

@@ -1,0 +1,132 @@
+"""MAIL FROM: a transaction begins. RFC 5321 4.1.1.2, with SIZE, 8BITMIME, DSN and SMTPUTF8."""
+
+from __future__ import annotations
+
+from estafeta.base import log
+from estafeta.daemons.smtpd.rcpt_check import refuse_sender
+from estafeta.daemons.smtpd.restrictions.evaluate import Check, Refusal
+from estafeta.daemons.smtpd.session import Session
+from estafeta.daemons.smtpd.transaction import Transaction
+from estafeta.mail.envelope import RET_FULL, RET_HDRS
+from estafeta.wire.smtp.path import PathError, parse_path
+from estafeta.wire.smtp.server import LONGEST_ENVID, parse_xtext, split_path_command
+
+OK = b"250 2.1.0 Ok\r\n"
+TOO_BIG = Refusal(552, "5.3.4", "Message size exceeds fixed limit")
+NO_SPACE = Refusal(452, "4.3.1", "Insufficient system storage")
+LONGEST_SIZE = 20
+
+
+async def mail(session: Session, arguments: str) -> bytes:
+    conf = session.policy.conf
+    if conf.smtpd_helo_required and session.helo is None:
+        return b"503 5.5.1 Error: send HELO/EHLO first\r\n"
+    if session.transaction.sender is not None:
+        return b"503 5.5.1 Error: nested MAIL command\r\n"
+    found = split_path_command(arguments, "FROM")
+    if found is None:
+        return b"501 5.5.4 Syntax: MAIL FROM:<address>\r\n"
+    path, parameters = found
+    try:
+        sender = parse_path(path, strict=conf.strict_rfc821_envelopes)
+    except PathError:
+        log.warning(f"Illegal address syntax from {session.client.namaddr} in MAIL command: {path}")
+        return b"501 5.1.7 Bad sender address syntax\r\n"
+    transaction = session.transaction
+    if parameters:
+        problem = _parameters(session, transaction, parameters)
+        if problem is not None:
+            session.transaction = Transaction()
+            return problem
+    if not session.policy.conf.smtpd_delay_reject:
+        check = Check(session, "MAIL", sender)
+        refusal = await refuse_sender(check)
+        if refusal is not None:
+            session.transaction = Transaction()
+            return session.refused(check, refusal)
+    short = _no_room(session, transaction.size)
+    if short is not None:
+        reply = session.refused(Check(session, "MAIL", sender), short)
+        session.transaction = Transaction()
+        return reply
+    transaction.sender = sender
+    return OK
+
+
+def _parameters(session: Session, transaction: Transaction, parameters: list[str]) -> bytes | None:
+    """Take the ESMTP parameters over; a reply if one is bad."""
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        handler = _PARAMETERS.get(name.upper())
+        problem = handler(session, transaction, value) if handler else UNSUPPORTED
+        if problem == UNSUPPORTED:
+            return f"555 5.5.4 Unsupported option: {parameter}\r\n".encode("utf-8", "surrogateescape")
+        if problem:
+            return f"501 5.5.4 {problem}\r\n".encode()
+    return None
+
+
+UNSUPPORTED = "unsupported"
+
+
+def _size(session: Session, transaction: Transaction, value: str) -> str:
+    """RFC 1870 6.1. A client that announces nothing is not held to anything."""
+    if not (value.isascii() and value.isdigit()) or len(value) > LONGEST_SIZE:
+        return "Bad message size syntax"
+    transaction.size = int(value)
+    return ""
+
+
+def _body(session: Session, transaction: Transaction, value: str) -> str:
+    """RFC 6152"""
+    encoding = {"8BITMIME": "8bit", "7BIT": "7bit"}.get(value.upper())
+    if encoding is None:
+        return UNSUPPORTED
+    transaction.encoding = encoding
+    return ""
+
+
+def _smtputf8(session: Session, transaction: Transaction, value: str) -> str:
+    """RFC 6531 3.4"""
+    if not session.policy.conf.smtputf8_enable or value:
+        return UNSUPPORTED
+    transaction.smtputf8 = True
+    return ""
+
+
+def _ret(session: Session, transaction: Transaction, value: str) -> str:
+    """RFC 3461 4.3"""
+    if transaction.ret or value.upper() not in (RET_FULL, RET_HDRS):
+        return "Bad RET parameter syntax"
+    transaction.ret = value.upper()
+    return ""
+
+
+def _envid(session: Session, transaction: Transaction, value: str) -> str:
+    """RFC 3461 4.4"""
+    decoded = parse_xtext(value) if len(value) <= LONGEST_ENVID else None
+    if transaction.envid or decoded is None:
+        return "Bad ENVID parameter syntax"
+    transaction.envid = decoded
+    return ""
+
+
+def _auth(session: Session, transaction: Transaction, value: str) -> str:
+    """RFC 4954 5. Nobody can log in, so nobody is believed; the parameter itself is harmless."""
+    return ""
+
+
+_PARAMETERS = {"SIZE": _size, "BODY": _body, "SMTPUTF8": _smtputf8, "RET": _ret, "ENVID": _envid, "AUTH": _auth}
+
+
+def _no_room(session: Session, size: int) -> Refusal | None:
+    """Whether a message of that size cannot be taken: message_size_limit, queue_minfree."""
+    conf = session.policy.conf
+    if conf.message_size_limit and size > conf.message_size_limit:
+        return TOO_BIG
+    free = session.policy.space.free()
+    least = max(conf.queue_minfree, (conf.message_size_limit * 3) // 2)
+    if free < least or free - size < least:
+        log.warning(f"not enough free space in mail queue: {free} bytes < {least} bytes needed: see queue_minfree")
+        return NO_SPACE
+    return None

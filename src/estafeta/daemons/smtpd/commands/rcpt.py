@@ -1,0 +1,78 @@
+"""RCPT TO: one recipient, judged by all restrictions that were put off. RFC 5321 4.1.1.3, RFC 3461 4."""
+
+from __future__ import annotations
+
+from estafeta.base import log
+from estafeta.daemons.smtpd.rcpt_check import refuse_recipient
+from estafeta.daemons.smtpd.restrictions.evaluate import Check
+from estafeta.daemons.smtpd.session import Session
+from estafeta.mail.envelope import Recipient
+from estafeta.wire.smtp.path import PathError, parse_path
+from estafeta.wire.smtp.server import parse_notify, parse_orcpt, split_path_command
+
+OK = b"250 2.1.5 Ok\r\n"
+
+
+async def rcpt(session: Session, arguments: str) -> bytes:
+    transaction = session.transaction
+    if transaction.sender is None:
+        return b"503 5.5.1 Error: need MAIL command\r\n"
+    if transaction.chunks is not None:
+        return b"503 5.5.1 Error: RCPT after BDAT\r\n"
+    found = split_path_command(arguments, "TO")
+    if found is None:
+        return b"501 5.5.4 Syntax: RCPT TO:<address>\r\n"
+    path, parameters = found
+    conf = session.policy.conf
+    try:
+        address = parse_path(path, strict=conf.strict_rfc821_envelopes)
+    except PathError:
+        address = ""
+    if not address:
+        log.warning(f"Illegal address syntax from {session.client.namaddr} in RCPT command: {path}")
+        return b"501 5.1.3 Bad recipient address syntax\r\n"
+    recipient = Recipient(address)
+    if parameters:
+        problem = _parameters(recipient, parameters)
+        if problem is not None:
+            return problem
+    if transaction.count >= conf.smtpd_recipient_limit:
+        return _too_many(session)
+    check = Check(session, "RCPT", transaction.sender, address)
+    refusal = await refuse_recipient(check)
+    if refusal is not None:
+        return session.refused(check, refusal)
+    if not transaction.queue_id:
+        session.open_queue_id()
+    transaction.recipients.append(recipient)
+    transaction.count += 1
+    return OK
+
+
+def _too_many(session: Session) -> bytes:
+    """Refused for now: RFC 5321 4.5.3.1.10 has the client send the rest in another message."""
+    transaction = session.transaction
+    if transaction.over_limit < session.policy.conf.smtpd_recipient_overshoot_limit:
+        # A client that is merely thorough; it does not count as an error.
+        session.blameless = True
+    transaction.over_limit += 1
+    return b"452 4.5.3 Error: too many recipients\r\n"
+
+
+def _parameters(recipient: Recipient, parameters: list[str]) -> bytes | None:
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        keyword = name.upper()
+        if keyword == "NOTIFY":
+            bits = parse_notify(value)
+            if not bits or recipient.notify:
+                return b"501 5.5.4 Error: Bad NOTIFY parameter syntax\r\n"
+            recipient.notify = bits
+        elif keyword == "ORCPT":
+            original = parse_orcpt(value)
+            if original is None or recipient.orcpt:
+                return b"501 5.5.4 Error: Bad ORCPT parameter syntax\r\n"
+            recipient.orcpt = original
+        else:
+            return f"555 5.5.4 Unsupported option: {parameter}\r\n".encode("utf-8", "surrogateescape")
+    return None

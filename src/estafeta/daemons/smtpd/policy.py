@@ -1,0 +1,138 @@
+"""What one smtpd process has worked out from its configuration: lists, tables, compiled restrictions, EHLO keywords.
+
+Made once by the service before the first client, and read by every session. Everything that a session would otherwise
+compute for each client or message is computed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from estafeta.base import log
+from estafeta.config.instance import Config
+from estafeta.config.kinds import parse_words
+from estafeta.daemons.smtpd.peer import Peers
+from estafeta.daemons.smtpd.ports import Gate, Resolved, Router
+from estafeta.daemons.smtpd.restrictions import index
+from estafeta.daemons.smtpd.restrictions.evaluate import Steps, compile_list
+from estafeta.daemons.smtpd.space import Space
+from estafeta.net.dns import Resolver
+from estafeta.tables.maps import Maps
+from estafeta.tables.match import MatchList
+from estafeta.tables.table import Flags
+
+RELAY_GUARDS = frozenset(
+    {"reject_unauth_destination", "defer_unauth_destination", "reject", "defer", "defer_if_permit"}
+)
+"""One of these must be in smtpd_relay_restrictions or smtpd_recipient_restrictions, or the host is an open relay."""
+
+
+class OpenRelay(Exception):
+    """The configuration would let strangers relay mail; says which parameter to mend."""
+
+
+class Policy:
+    """Attributes are read-only after `open`."""
+
+    def __init__(self, conf: Config, *, intake: Gate, routing: Router, resolver: Resolver) -> None:
+        self.conf = conf
+        self.intake = intake
+        self.routing = routing
+        self.resolver = resolver
+        self._access: dict[str, Maps] = {}
+        self._classes: dict[str, Steps] = {}
+        self.value_lists: dict[tuple[str, str], Steps] = {}
+        """Restriction lists that access tables gave as values."""
+        index.load()
+        parents = conf.parent_domain_matches_subdomains
+        self.access_parents = "smtpd_access_maps" in parents
+        self.mynetworks = MatchList.open(
+            conf.mynetworks, parent_matches_subdomains="mynetworks" in parents, name="mynetworks"
+        )
+        self.bare_newline_exclusions = MatchList.open(
+            conf.smtpd_forbid_bare_newline_exclusions,
+            parent_matches_subdomains="mynetworks" in parents,
+            name="smtpd_forbid_bare_newline_exclusions",
+        )
+        self.bare_newline_rule = conf.smtpd_forbid_bare_newline.replace("yes", "normalize")
+        self.space = Space(conf.queue_directory)
+        self.peers = Peers(resolver, lookup=conf.smtpd_peername_lookup)
+        self.class_names = frozenset(conf.smtpd_restriction_classes)
+        self.client = self._compile("smtpd_client_restrictions", "check_client_access")
+        self.helo = self._compile("smtpd_helo_restrictions", "check_helo_access")
+        self.sender = self._compile("smtpd_sender_restrictions", "check_sender_access")
+        self.relay = self._compile("smtpd_relay_restrictions", "check_recipient_access")
+        self.recipient = self._compile("smtpd_recipient_restrictions", "check_recipient_access")
+        self.data = self._compile("smtpd_data_restrictions", None)
+        self.end_of_data = self._compile("smtpd_end_of_data_restrictions", None)
+        self.etrn = self._compile("smtpd_etrn_restrictions", "check_etrn_access")
+        for name in self.class_names:
+            self.restriction_class(name)
+        self._forbid_open_relay()
+        first, second = self.relay, self.recipient
+        if not conf.smtpd_relay_before_recipient_restrictions:
+            first, second = second, first
+        self.recipient_lists = tuple(steps for steps in (first, second) if steps)
+        self.delayed = conf.smtpd_delay_reject and bool(
+            self.client or self.helo or self.sender or conf.smtpd_reject_unlisted_sender
+        )
+        """Whether RCPT has to ask lists that belong to earlier commands."""
+        self.discard_keywords = frozenset(word.upper() for word in conf.smtpd_discard_ehlo_keywords)
+        self.discard_maps = Maps.open(
+            conf.smtpd_discard_ehlo_keyword_address_maps, name="smtpd_discard_ehlo_keyword_address_maps"
+        )
+        self.noop_commands = frozenset(word.upper() for word in conf.smtpd_noop_commands)
+        self.forbidden_commands = frozenset(word.upper() for word in conf.smtpd_forbidden_commands if ":" not in word)
+        tables = [word for word in conf.smtpd_forbidden_commands if ":" in word]
+        self.forbidden_maps = Maps.open(tables, name="smtpd_forbidden_commands", flags=Flags(fold=False))
+        self.greeting = f"220 {conf.smtpd_banner}\r\n".encode("utf-8", "surrogateescape")
+        self.helo_reply = f"250 {conf.myhostname}\r\n".encode()
+
+    def _compile(self, parameter: str, bare_table: str | None) -> Steps:
+        names: Sequence[str] = getattr(self.conf, parameter)
+        return compile_list(names, self, parameter, bare_table)
+
+    def open_access(self, spec: str) -> Maps:
+        """The access table `spec`, opened once for all restrictions that name it."""
+        maps = self._access.get(spec)
+        if maps is None:
+            maps = self._access[spec] = Maps.open([spec], name="access table")
+        return maps
+
+    async def resolve(self, address: str) -> Resolved:
+        """Where mail for an address as the client gave it would go. Raises TableDown."""
+        return await self.routing.resolve(self.routing.rewritten(address))
+
+    def restriction_class(self, name: str) -> Steps:
+        """The restrictions of a class that smtpd_restriction_classes names: the value of the parameter `name`."""
+        steps = self._classes.get(name)
+        if steps is None:
+            text = self.conf.value(name)
+            if not text:
+                log.warning(f"smtpd_restriction_classes: {name} has no value: write {name} = restrictions")
+            self._classes[name] = ()  # a class within itself is found when it runs
+            steps = self._classes[name] = compile_list(parse_words(text), self, name, None)
+        return steps
+
+    def _forbid_open_relay(self) -> None:
+        for step in (*self.relay, *self.recipient):
+            if step.name in RELAY_GUARDS and not step.warn:
+                return
+        raise OpenRelay(
+            "in parameter smtpd_relay_restrictions or smtpd_recipient_restrictions, specify at least one working "
+            "instance of: reject_unauth_destination, defer_unauth_destination, reject, defer, defer_if_permit or "
+            "check_relay_domains"
+        )
+
+    def ehlo_keywords(self, discard: frozenset[str]) -> list[str]:
+        """The lines after the host name in the reply to EHLO."""
+        conf = self.conf
+        offered = {"PIPELINING": "", "SIZE": f"SIZE {conf.message_size_limit}" if conf.message_size_limit else "SIZE"}
+        if not conf.disable_vrfy_command:
+            offered["VRFY"] = ""
+        offered["ETRN"] = ""
+        offered |= {"ENHANCEDSTATUSCODES": "", "8BITMIME": "", "DSN": ""}
+        if conf.smtputf8_enable:
+            offered["SMTPUTF8"] = ""
+        offered["CHUNKING"] = ""
+        return [line or keyword for keyword, line in offered.items() if keyword not in discard]

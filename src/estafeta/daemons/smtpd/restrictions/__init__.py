@@ -1,0 +1,1 @@
+"""What the administrator wants checked before mail is accepted: one small function per restriction."""

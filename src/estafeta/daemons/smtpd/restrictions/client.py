@@ -1,0 +1,49 @@
+"""Restrictions on who the client is."""
+
+from __future__ import annotations
+
+from estafeta.daemons.smtpd.peer import LATER, OK
+from estafeta.daemons.smtpd.restrictions.evaluate import PERMIT, Check, Refusal, Verdict, restriction
+
+
+@restriction("permit_mynetworks")
+async def permit_mynetworks(check: Check) -> Verdict:
+    """Permit clients in mynetworks."""
+    return PERMIT if await check.session.in_mynetworks() else None
+
+
+@restriction("permit_sasl_authenticated")
+async def permit_sasl_authenticated(check: Check) -> Verdict:
+    """Permit clients that logged in. Nobody can yet: SASL is not offered."""
+    return None
+
+
+@restriction("permit_inet_interfaces")
+async def permit_inet_interfaces(check: Check) -> Verdict:
+    """Permit clients whose address is one of this host's own: the connection's two ends are the same."""
+    return PERMIT if check.session.client.address == check.session.own_address else None
+
+
+@restriction("reject_unknown_client_hostname", "reject_unknown_client")
+async def reject_unknown_client_hostname(check: Check) -> Verdict:
+    """Refuse a client whose address has no name, or a name that does not confirm the address."""
+    client = check.session.client
+    return _unknown(check, client.name_status, f"Client host rejected: cannot find your hostname, [{client.address}]")
+
+
+@restriction("reject_unknown_reverse_client_hostname")
+async def reject_unknown_reverse_client_hostname(check: Check) -> Verdict:
+    """Refuse a client whose address has no name at all."""
+    client = check.session.client
+    text = f"Client host rejected: cannot find your reverse hostname, [{client.address}]"
+    return _unknown(check, client.reverse_status, text)
+
+
+def _unknown(check: Check, status: int, text: str) -> Verdict:
+    if status == OK:
+        return None
+    code = check.policy.conf.unknown_client_reject_code
+    if status == LATER:
+        check.defer_later(Refusal(450, "4.7.1", text))
+        return None
+    return Refusal(code, "5.7.1", text)

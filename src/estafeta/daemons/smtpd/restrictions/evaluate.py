@@ -1,0 +1,377 @@
+"""The restriction engine: names become functions when the configuration is read, and lists of them are asked in turn.
+
+A restriction is a small async function that looks at a `Check` and answers PERMIT (this list is done), a Refusal, or
+None (no opinion). It knows nothing of the words around it: `warn_if_reject`, `defer_if_permit`, `defer_if_reject`,
+restriction classes and delayed rejection are known here alone.
+
+    @restriction("reject_unauth_destination")
+    async def reject_unauth_destination(check: Check) -> Verdict: ...
+
+A name that is not known, or not yet, answers 451 and warns: it must never be silence. TableDown from any
+restriction is an answer to come later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING
+
+from estafeta.base import log
+from estafeta.mail.address import quote
+from estafeta.tables.table import TableDown, TableError
+
+if TYPE_CHECKING:
+    from estafeta.daemons.smtpd.policy import Policy
+    from estafeta.daemons.smtpd.session import Session
+
+MOST_NESTED = 100
+"""Restriction lists within lists: more is a class that contains itself."""
+
+
+class Refusal:
+    """A 4xx or 5xx answer. `text` is what follows the enhanced code: `<a@b>: Recipient address rejected: ...`."""
+
+    __slots__ = ("code", "dsn", "text")
+
+    def __init__(self, code: int, dsn: str, text: str) -> None:
+        self.code = code
+        # A code that the administrator changed from 5xx to 4xx changes the class of the enhanced code too. RFC 2034 4
+        self.dsn = f"{code // 100}{dsn[1:]}"
+        self.text = text
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.dsn} {self.text}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Refusal) and str(self) == str(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class Permit:
+    """The answer that ends a list."""
+
+    __slots__ = ()
+
+
+PERMIT = Permit()
+Verdict = Permit | Refusal | None
+
+SERVER_ERROR = Refusal(451, "4.3.5", "Server configuration error")
+
+
+class Check:
+    """What is being judged: a session at one point of its dialogue (`where`: CONNECT, EHLO, MAIL, RCPT, DATA ...)."""
+
+    __slots__ = (
+        "defer_if_permit",
+        "defer_if_reject",
+        "depth",
+        "kind",
+        "policy",
+        "recipient",
+        "sender",
+        "session",
+        "shown",
+        "unlisted_recipient_done",
+        "unlisted_sender_done",
+        "warning",
+        "where",
+    )
+
+    def __init__(self, session: Session, where: str, sender: str | None = None, recipient: str | None = None) -> None:
+        self.session = session
+        self.policy: Policy = session.policy
+        self.where = where
+        self.sender = sender
+        self.recipient = recipient
+        self.defer_if_permit: Refusal | None = None
+        self.defer_if_reject: Refusal | None = None
+        self.warning = False
+        self.unlisted_recipient_done = False
+        self.unlisted_sender_done = False
+        self.shown = ""
+        """What a plain reject is about, by the list that it stands in, as the reply shows it: `a@b` ..."""
+        self.kind = ""
+        """... and what that is: `Sender address`."""
+        self.depth = 0
+
+    def log(self, action: str, text: str) -> None:
+        """`NOQUEUE: reject: RCPT from host[addr]: text; from=<> to=<> proto=ESMTP helo=<>`."""
+        session = self.session
+        log.info(
+            f"{session.queue_id or 'NOQUEUE'}: {action}: {self.where} from {session.client.namaddr}: "
+            f"{text}{self.circumstances()}"
+        )
+
+    def circumstances(self) -> str:
+        """`; from=<...> to=<...> proto=... helo=<...>` as far as known."""
+        parts = []
+        if self.sender is not None:
+            parts.append(f"from=<{quote(self.sender)}>")
+        if self.recipient is not None:
+            parts.append(f"to=<{quote(self.recipient)}>")
+        if self.session.protocol:
+            parts.append(f"proto={self.session.protocol}")
+        if self.session.helo is not None:
+            parts.append(f"helo=<{self.session.helo}>")
+        return "; " + " ".join(parts) if parts else ""
+
+    def rejected(self, code: int, dsn: str, text: str) -> Refusal:
+        """`<subject>: kind rejected: text`."""
+        return Refusal(code, dsn, f"<{self.shown}>: {self.kind} rejected: {text}")
+
+    def rejected_as(self, shown: str, kind: str, code: int, dsn: str, text: str) -> Refusal:
+        """The same about another subject."""
+        return Refusal(code, dsn, f"<{shown}>: {kind} rejected: {text}")
+
+    def tempfail(self, action: str, refusal: Refusal) -> Refusal | None:
+        """A look-up that failed for now: refuse at once with `defer`, or later if nothing else does, by `action`."""
+        if action.strip().lower() == "defer":
+            return refusal
+        self.defer_later(refusal)
+        return None
+
+    def defer_later(self, refusal: Refusal) -> None:
+        """Remember a temporary problem that matters only if everything else permits."""
+        if self.warning:
+            self.log("reject_warning", str(refusal))
+        elif self.defer_if_permit is None:
+            self.defer_if_permit = refusal
+
+
+Run = Callable[[Check], Awaitable[Verdict]]
+Binder = Callable[[str, "Policy"], Run]
+
+
+class Step:
+    """One restriction of a list, ready to run. `final`: it decides whatever comes (reject, permit)."""
+
+    __slots__ = ("final", "name", "run", "warn")
+
+    def __init__(self, name: str, run: Run, *, warn: bool = False, final: bool = False) -> None:
+        self.name = name
+        self.run = run
+        self.warn = warn
+        self.final = final
+
+
+Steps = tuple[Step, ...]
+
+RESTRICTIONS: dict[str, Run] = {}
+"""Name -> function, for restrictions without an argument."""
+
+WITH_ARGUMENT: dict[str, Binder] = {}
+"""Name -> function that takes the word behind the name and returns the restriction."""
+
+TABLE_ARGUMENT: set[str] = set()
+"""Those whose argument is a table, `type:name`."""
+
+FINAL = frozenset({"permit", "reject", "defer"})
+"""These decide whatever comes: what stands behind them is never reached."""
+
+NOT_YET: dict[str, bool] = {
+    "reject_rbl_client": True,
+    "reject_rhsbl_client": True,
+    "reject_rhsbl_reverse_client": True,
+    "reject_rhsbl_helo": True,
+    "reject_rhsbl_sender": True,
+    "reject_rhsbl_recipient": True,
+    "permit_dnswl_client": True,
+    "permit_rhswl_client": True,
+    "check_policy_service": True,
+    "check_ccert_access": True,
+    "check_sasl_access": True,
+    "check_client_a_access": True,
+    "check_client_mx_access": True,
+    "check_client_ns_access": True,
+    "check_helo_a_access": True,
+    "check_helo_mx_access": True,
+    "check_helo_ns_access": True,
+    "check_reverse_client_hostname_a_access": True,
+    "check_reverse_client_hostname_mx_access": True,
+    "check_reverse_client_hostname_ns_access": True,
+    "check_sender_a_access": True,
+    "check_sender_mx_access": True,
+    "check_sender_ns_access": True,
+    "check_recipient_a_access": True,
+    "check_recipient_mx_access": True,
+    "check_recipient_ns_access": True,
+    "reject_maps_rbl": False,
+    "reject_sender_login_mismatch": False,
+    "reject_authenticated_sender_login_mismatch": False,
+    "reject_known_sender_login_mismatch": False,
+    "reject_unauthenticated_sender_login_mismatch": False,
+    "reject_unverified_sender": False,
+    "reject_unverified_recipient": False,
+    "reject_plaintext_session": False,
+    "permit_mx_backup": False,
+    "permit_tls_clientcerts": False,
+    "permit_tls_all_clientcerts": False,
+}
+"""Restrictions of Postfix that do not exist here yet, and whether an argument follows."""
+
+
+def restriction(*names: str) -> Callable[[Run], Run]:
+    """Register a restriction under its name and its older names."""
+
+    def register(run: Run) -> Run:
+        for name in names:
+            RESTRICTIONS[name] = run
+        return run
+
+    return register
+
+
+def restriction_with(*names: str, table: bool = False) -> Callable[[Binder], Binder]:
+    """Register what makes a restriction from its argument; `table` if that is `type:name`."""
+
+    def register(bind: Binder) -> Binder:
+        for name in names:
+            WITH_ARGUMENT[name] = bind
+            if table:
+                TABLE_ARGUMENT.add(name)
+        return bind
+
+    return register
+
+
+def misconfigured(name: str, problem: str) -> Run:
+    """A restriction that warns and answers 451: what stands there cannot be done, and must not be passed over."""
+
+    async def server_configuration_error(check: Check) -> Verdict:
+        log.warning(problem)
+        return SERVER_ERROR
+
+    return server_configuration_error
+
+
+def compile_list(names: Sequence[str], policy: Policy, parameter: str, bare_table: str | None = None) -> Steps:
+    """The restrictions that a parameter names. `bare_table`: the restriction meant by a table without a name before it.
+
+    What is wrong is logged as a warning now, and answers 451 when it is reached.
+    """
+    steps: list[Step] = []
+    warn = False
+    rest = list(names)
+    while rest:
+        name = rest.pop(0)
+        if name.startswith("{") and name.endswith("}"):
+            inner = name[1:-1].split(None, 1)
+            rest[:0] = [inner[0], inner[1].strip().removeprefix("{").removesuffix("}")] if len(inner) > 1 else inner
+            continue
+        lower = name.lower()
+        if lower == "warn_if_reject":
+            warn = True
+            continue
+        steps.append(_step(name, lower, rest, policy, parameter, bare_table, warn))
+        if steps[-1].final and rest and not warn:
+            log.warning(f'{parameter}: restriction "{rest[0]}" after "{name}" is ignored')
+        warn = False
+    return tuple(steps)
+
+
+def _step(
+    name: str, lower: str, rest: list[str], policy: Policy, parameter: str, bare_table: str | None, warn: bool
+) -> Step:
+    if lower in RESTRICTIONS:
+        return Step(lower, RESTRICTIONS[lower], warn=warn, final=lower in FINAL)
+    if lower in WITH_ARGUMENT:
+        if not rest or (lower in TABLE_ARGUMENT and ":" not in rest[0]):
+            return Step(
+                lower,
+                _bad(
+                    lower,
+                    f"restriction {lower} requires {'maptype:mapname' if lower in TABLE_ARGUMENT else 'an argument'}",
+                    parameter,
+                ),
+            )
+        return _bound(lower, rest.pop(0), policy, parameter, warn)
+    if name in policy.class_names:
+        return Step(name, _class(name), warn=warn)
+    if ":" in name and not name.startswith("/"):
+        if bare_table is None:
+            return Step(name, _bad(name, f'specify a check_*_access restriction before the table "{name}"', parameter))
+        log.warning(
+            f'{parameter}: the table "{name}" stands without a restriction, which may end some day: '
+            f"write {bare_table} {name}"
+        )
+        return _bound(bare_table, name, policy, parameter, warn)
+    if lower in NOT_YET:
+        if NOT_YET[lower] and rest:
+            rest.pop(0)
+        return Step(
+            lower,
+            _bad(lower, f'restriction "{lower}" does not exist here yet: mail that gets as far is put off', parameter),
+        )
+    return Step(name, _bad(name, f'unknown smtpd restriction: "{name}"', parameter))
+
+
+def _bad(name: str, problem: str, parameter: str) -> Run:
+    log.warning(f"{parameter}: {problem}")
+    return misconfigured(name, problem)
+
+
+def _bound(name: str, argument: str, policy: Policy, parameter: str, warn: bool) -> Step:
+    try:
+        return Step(f"{name} {argument}", WITH_ARGUMENT[name](argument, policy), warn=warn)
+    except (TableError, ValueError) as error:
+        return Step(name, _bad(name, f"{name} {argument}: {error}", parameter))
+
+
+def _class(name: str) -> Run:
+    async def restriction_class(check: Check) -> Verdict:
+        return await run_list(check, check.policy.restriction_class(name))
+
+    return restriction_class
+
+
+async def run_list(check: Check, steps: Steps) -> Verdict:
+    """Ask the restrictions in order until one permits or refuses."""
+    check.depth += 1
+    if check.depth > MOST_NESTED:
+        log.warning(f"restriction lists are nested more than {MOST_NESTED} deep: a class contains itself")
+        return SERVER_ERROR
+    outer = check.warning
+    try:
+        for step in steps:
+            check.warning = outer or step.warn
+            try:
+                verdict = await step.run(check)
+            except TableDown as error:
+                log.warning(f"{step.name}: {error}")
+                verdict = check.rejected(451, "4.3.0", "Temporary lookup failure")
+            if verdict is None:
+                continue
+            if verdict is PERMIT:
+                return verdict
+            if isinstance(verdict, Refusal):
+                verdict = _refused(check, verdict)
+                if verdict is not None:
+                    return verdict
+    finally:
+        check.warning = outer
+        check.depth -= 1
+    return None
+
+
+def _refused(check: Check, refusal: Refusal) -> Refusal | None:
+    if check.warning:
+        check.log("reject_warning", str(refusal))
+        return None
+    if refusal.code >= 500 and check.defer_if_reject is not None:
+        # A temporary error earlier in the list might have led to another verdict.
+        return check.defer_if_reject
+    return refusal
+
+
+async def judge(check: Check, steps: Steps, shown: str, kind: str) -> Refusal | None:
+    """Run one whole list: None when nothing is against it. The refusal is not logged yet.
+
+    `shown` and `kind` name what the list is about: `a@b`, `Sender address`.
+    """
+    if not steps:
+        return None
+    check.shown, check.kind = shown, kind
+    verdict = await run_list(check, steps)
+    return verdict if isinstance(verdict, Refusal) else None

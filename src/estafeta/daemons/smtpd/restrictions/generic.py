@@ -1,0 +1,82 @@
+"""Restrictions that look at nothing in particular: permit, reject, defer, sleep and kin."""
+
+from __future__ import annotations
+
+import asyncio
+
+from estafeta.config.kinds import parse_seconds
+from estafeta.daemons.smtpd.policy import Policy
+from estafeta.daemons.smtpd.restrictions.evaluate import (
+    PERMIT,
+    Check,
+    Refusal,
+    Run,
+    Verdict,
+    restriction,
+    restriction_with,
+)
+
+LONGEST_SLEEP = 3600
+
+
+@restriction("permit")
+async def permit(check: Check) -> Verdict:
+    """Ends the list: nothing is against it."""
+    return PERMIT
+
+
+@restriction("reject")
+async def reject(check: Check) -> Verdict:
+    return check.rejected(check.policy.conf.reject_code, "5.7.1", "Access denied")
+
+
+@restriction("defer")
+async def defer(check: Check) -> Verdict:
+    return check.rejected(check.policy.conf.defer_code, "4.3.2", "Try again later")
+
+
+@restriction("defer_if_permit")
+async def defer_if_permit(check: Check) -> Verdict:
+    check.defer_later(check.rejected(450, "4.7.0", "defer_if_permit requested"))
+    return None
+
+
+@restriction("defer_if_reject")
+async def defer_if_reject(check: Check) -> Verdict:
+    if check.defer_if_reject is None:
+        check.defer_if_reject = check.rejected(450, "4.7.0", "defer_if_reject requested")
+    return None
+
+
+@restriction("reject_unauth_pipelining")
+async def reject_unauth_pipelining(check: Check) -> Verdict:
+    """Refuse a client that sent commands ahead where it may not. postconf(5)."""
+    if not check.session.ill_pipelining:
+        return None
+    return Refusal(503, "5.5.0", f"<{check.where}>: Data command rejected: Improper use of SMTP command pipelining")
+
+
+@restriction("reject_multi_recipient_bounce")
+async def reject_multi_recipient_bounce(check: Check) -> Verdict:
+    """Refuse a bounce to more than one recipient: bounces go to one address. postconf(5)."""
+    if (
+        check.sender != ""
+        or check.where not in ("DATA", "END-OF-MESSAGE", "BDAT")
+        or check.session.transaction.count < 2
+    ):
+        return None
+    code = check.policy.conf.multi_recipient_bounce_reject_code
+    return Refusal(code, "5.5.3", f"<{check.where}>: Data command rejected: Multi-recipient bounce")
+
+
+@restriction_with("sleep")
+def sleep(argument: str, policy: Policy) -> Run:
+    """Wait: an old measure against impatient clients."""
+    seconds = min(parse_seconds(argument), LONGEST_SLEEP)
+
+    async def run(check: Check) -> Verdict:
+        check.session.stream.flush()
+        await asyncio.sleep(seconds)
+        return None
+
+    return run

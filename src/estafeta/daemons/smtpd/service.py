@@ -1,0 +1,74 @@
+"""smtpd as a service of master: a session for each connection. smtpd(8)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from estafeta.daemons.smtpd.peer import Client
+from estafeta.daemons.smtpd.policy import Policy
+from estafeta.daemons.smtpd.session import Session
+from estafeta.intake.intake import Intake
+from estafeta.net.dns import Resolver
+from estafeta.net.stream import Stream
+from estafeta.routing.routing import Routing
+from estafeta.services.notice import NoticeSender
+from estafeta.skeleton.service import Context, Service
+
+
+class SmtpdService(Service):
+    """One worker process of an smtpd entry."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._policy: Policy
+        self._intake: Intake
+        self._resolver: Resolver
+        self._sessions: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        """Open every table and compile every restriction list. Raises OpenRelay, ConfigError."""
+        routing = Routing.open(self.conf, self.context.overrides_of(self.conf.rewrite_service_name))
+        self._resolver = Resolver()
+        self._intake = Intake.open(self.conf, context=self.context, routing=routing)
+        self._policy = Policy(self.conf, intake=self._intake, routing=routing, resolver=self._resolver)
+
+    async def start(self) -> None:
+        """Open the journal, as the user whose it is."""
+        await self._intake.start(NoticeSender())
+
+    def client(self, release: Callable[[], None]) -> asyncio.BaseProtocol:
+        return Stream(opened=lambda stream: self._opened(stream, release))
+
+    def _opened(self, stream: Stream, release: Callable[[], None]) -> None:
+        address, port, own = endpoints(stream.transport)
+        session = Session(self._policy, stream, Client("", address, port), release, own)
+        # The loop keeps only weak references to tasks.
+        task = asyncio.get_running_loop().create_task(session.run())
+        self._sessions.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._sessions.discard(task)
+        if not task.cancelled():
+            task.exception()  # the session has logged it
+
+    async def stop(self) -> None:
+        await self._resolver.close()
+        await self._intake.stop()
+
+
+def endpoints(transport: Any) -> tuple[str, str, str]:
+    """(client address, client port, our address). A client on a local socket is this host."""
+    peer = transport.get_extra_info("peername")
+    own = transport.get_extra_info("sockname")
+    if not isinstance(peer, tuple):
+        return "127.0.0.1", "0", "127.0.0.1"
+    return plain(peer[0]), str(peer[1]), plain(own[0]) if isinstance(own, tuple) else ""
+
+
+def plain(address: str) -> str:
+    """An IPv4 address that came over an IPv6 socket as IPv4, and no zone."""
+    address = address.partition("%")[0]
+    return address[7:] if address.lower().startswith("::ffff:") and "." in address else address

@@ -1,0 +1,397 @@
+"""One SMTP session: greet, take commands, answer, hang up; and count what goes wrong on the way.
+
+The loop here knows nothing of any verb: `commands/index.py` lists them. A verb's function gets the session and the text
+behind the verb, and returns the reply. Whatever arrives pipelined is answered with one write, since the stream
+writes only when it has to wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from estafeta.base import log
+from estafeta.daemons.smtpd.commands.index import COMMANDS, UNKNOWN, Command
+from estafeta.daemons.smtpd.peer import Client
+from estafeta.daemons.smtpd.policy import Policy
+from estafeta.daemons.smtpd.restrictions.evaluate import Check, Refusal, judge
+from estafeta.daemons.smtpd.transaction import Transaction
+from estafeta.mail.envelope import Client as EnvelopeClient
+from estafeta.net.stream import LineTooLong, PeerGone, Stream
+from estafeta.tables.table import TableDown
+from estafeta.wire.smtp.server import split_command
+
+SHOWN = 100
+"""Characters of a client's odd input that go to the log."""
+
+BAD_SYNTAX = b"500 5.5.2 Error: bad syntax\r\n"
+GOODBYE = b"221 2.7.0 Error: I can break rules, too. Goodbye.\r\n"
+NOOP_OK = b"250 2.0.0 Ok\r\n"
+NOT_SYNCHRONIZED = b"554 5.5.0 Error: SMTP protocol synchronization\r\n"
+
+
+class Hangup(Exception):
+    """Ends the session; `reason` (`lost connection`, `timeout`, `too many errors`) is logged, "" is not."""
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Session:
+    """One client's conversation. `policy` is shared by all sessions of the process."""
+
+    __slots__ = (
+        "_envelope_client",
+        "_friend",
+        "_release",
+        "access_denied",
+        "bare_newline_rule",
+        "blameless",
+        "client",
+        "counts",
+        "ehlo_reply",
+        "errors",
+        "etrn_domain",
+        "helo",
+        "ill_pipelining",
+        "junk",
+        "local_headers",
+        "own_address",
+        "policy",
+        "protocol",
+        "stream",
+        "transaction",
+        "where",
+    )
+
+    def __init__(
+        self, policy: Policy, stream: Stream, client: Client, release: Callable[[], None], own_address: str = ""
+    ) -> None:
+        self.policy = policy
+        self.stream = stream
+        self.client = client
+        self.own_address = own_address
+        self._release = release
+        self.helo: str | None = None
+        self.protocol = "SMTP"
+        self.transaction = Transaction()
+        self.etrn_domain: str | None = None
+        self.errors = 0
+        self.junk = 0
+        self.where = "CONNECT"
+        """The last command, for log lines about a broken connection."""
+        self.counts: dict[str, list[int]] = {}
+        """Verb -> [done, asked]."""
+        self.access_denied = False
+        self.ill_pipelining = False
+        self.bare_newline_rule = ""
+        """no, normalize, reject or note, as it applies to this client."""
+        self.ehlo_reply: bytes | None = None
+        self.blameless = False
+        """The refusal under way is no fault of the client's."""
+        self.local_headers: bool | None = None
+        """Whether headers of its mail are rewritten as our own; None: not asked yet."""
+        self._friend: bool | None = None
+        self._envelope_client: EnvelopeClient | None = None
+
+    @property
+    def queue_id(self) -> str:
+        return self.transaction.queue_id
+
+    # --- the conversation
+
+    async def run(self) -> None:
+        """From the greeting to the last log line. Never raises, whatever the client does."""
+        stream = self.stream
+        stream.timeout = self.policy.conf.smtpd_timeout
+        try:
+            await self._identify()
+            log.info(f"connect from {self.client.namaddr}")
+            try:
+                await self._greet()
+                await self.converse()
+            except PeerGone:
+                self._ended("lost connection")
+            except TimeoutError:
+                self._ended("timeout")
+                stream.write(f"421 4.4.2 {self.policy.conf.myhostname} Error: timeout exceeded\r\n".encode())
+            except Hangup as end:
+                if end.reason:
+                    self._ended(end.reason)
+            finally:
+                self.reset()
+                log.info(f"disconnect from {self.client.namaddr}{self._tally()}")
+        except Exception as error:
+            log.error(f"session with {self.client.namaddr} ended by an error in this program: {error!r}")
+            stream.write(f"421 4.3.0 {self.policy.conf.myhostname} Server error\r\n".encode())
+            raise
+        finally:
+            stream.close()
+            self._release()
+
+    async def _identify(self) -> None:
+        """Find out the client's name, and which rule about bare newlines applies to it."""
+        policy, client = self.policy, self.client
+        if not client.name:
+            name, reverse, status, reverse_status = policy.peers.known(client.address) or await policy.peers.names(
+                client.address
+            )
+            self.client = Client(
+                name,
+                client.address,
+                client.port,
+                reverse_name=reverse,
+                name_status=status,
+                reverse_status=reverse_status,
+                log_port=policy.conf.smtpd_client_port_logging,
+            )
+        rule = policy.bare_newline_rule
+        if rule != "no":
+            try:
+                excluded = await policy.bare_newline_exclusions.matches_address(self.client.name, self.client.address)
+            except TableDown as error:
+                log.warning(f"smtpd_forbid_bare_newline_exclusions: {error}")
+                excluded = False  # the strict rule loses no mail of a client that keeps to the standard
+            rule = "no" if excluded else rule
+        self.bare_newline_rule = rule
+
+    async def _greet(self) -> None:
+        policy = self.policy
+        if not policy.conf.smtpd_delay_reject and policy.client:
+            check = Check(self, "CONNECT")
+            refusal = await judge(check, policy.client, self.client.namaddr_plain, "Client host")
+            if refusal is not None:
+                check.log("reject", str(refusal))
+                self.access_denied = True
+                self.say(self.refuse(refusal))
+                return
+        self.stream.write(policy.greeting)
+
+    async def converse(self) -> None:
+        """Take commands until the client leaves or has to. Raises Hangup, PeerGone, TimeoutError."""
+        stream, conf = self.stream, self.policy.conf
+        limit, hard, soft = conf.line_length_limit, conf.smtpd_hard_error_limit, conf.smtpd_soft_error_limit
+        while True:
+            if self.errors >= hard:
+                stream.write(f"421 4.7.0 {conf.myhostname} Error: too many errors\r\n".encode())
+                raise Hangup("too many errors")
+            try:
+                line = await stream.line(limit)
+            except LineTooLong as long:
+                line = await self._skipped(long.part)
+            reply = await self.answer(line)
+            if self.errors >= soft and conf.smtpd_error_sleep_time:
+                stream.flush()
+                await asyncio.sleep(conf.smtpd_error_sleep_time)
+            if reply:
+                self.say(reply)
+
+    async def answer(self, line: bytes) -> bytes:
+        """The reply to one command line."""
+        if line.endswith(b"\r\n"):
+            text = line[:-2].decode("utf-8", "surrogateescape")
+        else:
+            if line.endswith(b"\n") and self.bare_newline_rule == "reject":
+                return self._bare_newline_in_command()
+            text = line.decode("utf-8", "surrogateescape").rstrip("\r\n")
+        verb, arguments = split_command(text)
+        if not verb:
+            self.count("unknown", False)
+            self.errors += 1
+            return BAD_SYNTAX
+        command = COMMANDS.get(verb)
+        if command is None:
+            return await self._unknown(verb, text)
+        if not self.access_denied:
+            self.where = verb
+        if self.stream.pending and (command.last or self.protocol == "SMTP") and not self._in_step(verb):
+            self.errors += 1
+            self.count(command.counted, False)
+            self.stream.write(NOT_SYNCHRONIZED)
+            raise Hangup
+        if self.access_denied and verb != "QUIT":
+            self.count(command.counted, False)
+            self.errors += 1
+            return f"503 5.7.0 Error: access denied for {self.client.namaddr_plain}\r\n".encode()
+        if command.junk:
+            if self.junk > self.policy.conf.smtpd_junk_command_limit:
+                self.errors += 1
+            self.junk += 1
+        return await self._perform(command, arguments)
+
+    async def _perform(self, command: Command, arguments: str) -> bytes:
+        reply = await command.run(self, arguments)
+        good = not reply or reply[0] < 0x34 or self.blameless  # 2xx or 3xx
+        self.blameless = False
+        if not good:
+            self.errors += 1
+        self.count(command.counted, good)
+        return reply
+
+    def say(self, reply: bytes) -> None:
+        """Queue a reply. 421 and 521 end the session, as the codes say."""
+        self.stream.write(reply)
+        if reply.startswith((b"421", b"521")):
+            raise Hangup
+
+    def refuse(self, refusal: Refusal) -> bytes:
+        """The refusal as it goes to the client."""
+        return f"{refusal}\r\n".encode("utf-8", "surrogateescape")
+
+    def refused(self, check: Check, refusal: Refusal) -> bytes:
+        """Log a refusal, and its reply."""
+        check.log("reject", str(refusal))
+        return self.refuse(refusal)
+
+    # --- what is not a command
+
+    async def _unknown(self, verb: str, text: str) -> bytes:
+        policy = self.policy
+        if verb in policy.noop_commands:
+            self.count("noop", True)
+            return NOOP_OK
+        # Some commands give away a program that does not speak SMTP; so does a mail header, which has a colon.
+        if verb in policy.forbidden_commands or verb.endswith(":") or await self._forbidden(verb):
+            log.warning(f"non-SMTP command from {self.client.namaddr}: {printable(text)[:SHOWN]}")
+            self.count("unknown", False)
+            self.stream.write(GOODBYE)
+            raise Hangup
+        self.where = "UNKNOWN"
+        return await self._perform(UNKNOWN, text)
+
+    async def _forbidden(self, verb: str) -> bool:
+        if not self.policy.forbidden_maps:
+            return False
+        try:
+            return await self.policy.forbidden_maps.find(verb) is not None
+        except TableDown as error:
+            log.warning(f"smtpd_forbidden_commands: {error}")
+            return False
+
+    async def _skipped(self, part: bytes) -> bytes:
+        """A line that is too long: what fits of it, with the rest read and forgotten."""
+        start = printable(part[:30].decode("utf-8", "surrogateescape"))
+        log.warning(f"{self.client.namaddr}: request longer than {len(part)}: {start}...")
+        while True:
+            try:
+                await self.stream.line(self.policy.conf.line_length_limit)
+            except LineTooLong:
+                continue
+            return part + b"\r\n"
+
+    def _in_step(self, verb: str) -> bool:
+        """Whether to go on though the client sent more before it could know our answer. RFC 2920 3.1."""
+        forbidden = self.policy.conf.smtpd_forbid_unauth_pipelining
+        if not self.ill_pipelining or forbidden:
+            self.ill_pipelining = True
+            shown = escaped(self.stream.peek(SHOWN))
+            log.info(f"improper command pipelining after {verb} from {self.client.namaddr}: {shown}")
+        return not forbidden
+
+    def _bare_newline_in_command(self) -> bytes:
+        check = Check(self, self.where, self.transaction.sender)
+        check.log("reject", "bare <LF> received")
+        self.stream.write(self.bare_newline_reply())
+        raise Hangup
+
+    def bare_newline_reply(self) -> bytes:
+        """The reply of smtpd_forbid_bare_newline = reject."""
+        conf = self.policy.conf
+        code = conf.smtpd_forbid_bare_newline_reject_code
+        return f"{code} 5.5.2 {conf.myhostname} Error: bare <LF> received\r\n".encode()
+
+    def _ended(self, reason: str) -> None:
+        log.info(f"{reason} after {self.where} from {self.client.namaddr}")
+
+    # --- what commands need
+
+    def reset(self) -> None:
+        """Forget the transaction. What was fed to the spool is given up."""
+        transaction = self.transaction
+        if transaction.submission is not None:
+            transaction.submission.abandon()
+        if transaction.sender is not None or transaction.queue_id:
+            self.transaction = Transaction()
+
+    def open_queue_id(self) -> None:
+        """The first recipient is accepted: the message gets its queue id, and the log says whose it is."""
+        queue_id = self.transaction.queue_id = self.policy.intake.new_id()
+        log.info(f"{queue_id}: client={self.client.namaddr}")
+
+    def delivered(self) -> None:
+        """A message was queued: the client means well, its errors are forgiven."""
+        self.errors = 0
+        self.junk = 0
+        self.transaction = Transaction()
+
+    async def in_mynetworks(self) -> bool:
+        """Whether the client is in mynetworks; asked once a session. Raises TableDown."""
+        if self._friend is None:
+            self._friend = await self.policy.mynetworks.matches_address(self.client.name, self.client.address)
+        return self._friend
+
+    def envelope_client(self) -> EnvelopeClient:
+        """The client as it is kept with each of its messages."""
+        known = self._envelope_client
+        if known is None or known.helo != (self.helo or "") or known.protocol != self.protocol:
+            client = self.client
+            known = self._envelope_client = EnvelopeClient(
+                client.name, client.address, client.port, client.reverse_name, self.helo or "", self.protocol
+            )
+        return known
+
+    def count(self, counted: str, good: bool) -> None:
+        pair = self.counts.get(counted)
+        if pair is None:
+            pair = self.counts[counted] = [0, 0]
+        pair[0] += good
+        pair[1] += 1
+
+    def _tally(self) -> str:
+        """` ehlo=1 mail=1 rcpt=0/1 commands=2/3`."""
+        parts, done, asked = [], 0, 0
+        for name in TALLIED:
+            pair = self.counts.get(name)
+            if pair is None:
+                continue
+            parts.append(f"{name}={_ratio(*pair)}")
+            done += pair[0]
+            asked += pair[1]
+        return "".join(f" {part}" for part in (*parts, f"commands={_ratio(done, asked)}"))
+
+
+TALLIED = (
+    "helo",
+    "ehlo",
+    "xclient",
+    "xforward",
+    "starttls",
+    "auth",
+    "mail",
+    "rcpt",
+    "data",
+    "bdat",
+    "rset",
+    "noop",
+    "vrfy",
+    "etrn",
+    "quit",
+    "unknown",
+)
+"""The order in which the disconnect line names the commands."""
+
+
+def _ratio(done: int, asked: int) -> str:
+    return str(asked) if done == asked > 0 else f"{done}/{asked}"
+
+
+def printable(text: str) -> str:
+    """Control characters and what is no UTF-8 as `?`."""
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def escaped(raw: bytes) -> str:
+    r"""Bytes for the log: `\r\n` and `\ooo` for what cannot be printed."""
+    names = {9: "\\t", 10: "\\n", 13: "\\r", 92: "\\\\", 7: "\\a", 8: "\\b", 11: "\\v", 12: "\\f"}
+    return "".join(names.get(byte) or (chr(byte) if 32 <= byte < 127 else f"\\{byte:03o}") for byte in raw)

@@ -1,0 +1,83 @@
+"""The server's half of the command grammar: a line into a verb, its words and its parameters.
+
+Lenient where Postfix is: blanks before the verb and between words are free, and a word may hold blanks inside `<...>`
+or quotes, because clients write such addresses. RFC 5321 4.1.1, 4.1.2.
+"""
+
+from __future__ import annotations
+
+import re
+
+from estafeta.mail import xtext
+from estafeta.mail.envelope import NOTIFY_DELAY, NOTIFY_FAILURE, NOTIFY_NEVER, NOTIFY_SUCCESS
+
+# A word: quoted strings, <...> with quoted strings inside, and anything else that is not blank.
+_WORD = re.compile(r'(?:"(?:\\.|[^"\\])*"?|<(?:"(?:\\.|[^"\\])*"?|\\.|[^">\\])*>?|\\.|[^\s"<\\])+|\\', re.S)
+
+_NOTIFY = {"SUCCESS": NOTIFY_SUCCESS, "FAILURE": NOTIFY_FAILURE, "DELAY": NOTIFY_DELAY, "NEVER": NOTIFY_NEVER}
+
+LONGEST_ENVID = 100
+LONGEST_ORCPT = 500
+
+
+def split_command(line: str) -> tuple[str, str]:
+    """A line without its end -> (verb in upper case, the rest without blanks around it)."""
+    verb, _, rest = line.partition(" ")
+    if not verb or "\t" in verb:
+        parts = line.split(None, 1)
+        if not parts:
+            return "", ""
+        verb, rest = parts[0], parts[1] if len(parts) > 1 else ""
+    return verb.upper(), rest.strip()
+
+
+def words(arguments: str) -> list[str]:
+    """The words of a command's arguments. `<a b@c> SIZE=1` is two."""
+    if '"' not in arguments and "<" not in arguments and "\\" not in arguments:
+        return arguments.split()
+    return _WORD.findall(arguments)
+
+
+def split_path_command(arguments: str, keyword: str) -> tuple[str, list[str]] | None:
+    """`FROM:<a@b> SIZE=1` -> ("<a@b>", ["SIZE=1"]); None where the syntax is not `keyword:path parameters`."""
+    if arguments[: len(keyword)].upper() != keyword or arguments[len(keyword) : len(keyword) + 1] != ":":
+        return None
+    rest = arguments[len(keyword) + 1 :]
+    end = rest.find(">") + 1
+    if end and rest[0] == "<" and " " not in rest[:end] and '"' not in rest[:end] and "\\" not in rest[:end]:
+        if end == len(rest):
+            return rest, []
+        if rest[end] == " ":
+            return rest[:end], rest[end:].split() if '"' not in rest and "<" not in rest[end:] else words(rest[end:])
+    found = words(rest)
+    return (found[0], found[1:]) if found else None
+
+
+def parse_notify(value: str) -> int | None:
+    """NOTIFY= of RCPT: bits as in mail.envelope; None if malformed. NEVER stands alone. RFC 3461 4.1."""
+    bits = 0
+    for word in value.upper().split(","):
+        bit = _NOTIFY.get(word)
+        if bit is None or bits & bit:
+            return None
+        bits |= bit
+    return bits if not bits & NOTIFY_NEVER or bits == NOTIFY_NEVER else None
+
+
+def parse_orcpt(value: str) -> str | None:
+    """ORCPT= of RCPT: `rfc822;a+2Bb@c` -> `rfc822;a+b@c`; None if malformed. RFC 3461 4.2."""
+    kind, semicolon, address = value.partition(";")
+    if not kind or not semicolon or not address or len(value) > LONGEST_ORCPT:
+        return None
+    decoded = parse_xtext(address)
+    return f"{kind};{decoded}" if decoded else None
+
+
+def parse_xtext(value: str) -> str | None:
+    """Decoded xtext that is printable text; None if it is malformed, empty or has control characters."""
+    try:
+        decoded = xtext.decode(value)
+        decoded.encode("utf-8")
+    except (xtext.XtextError, UnicodeEncodeError):
+        return None
+    return decoded if decoded and decoded.isprintable() else None
