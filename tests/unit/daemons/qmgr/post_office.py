@@ -8,7 +8,7 @@ from typing import Any
 
 from estafeta.base import log
 from estafeta.config.instance import Config
-from estafeta.daemons.qmgr.active import ActiveQueue
+from estafeta.daemons.qmgr.active import ROUTERS, ActiveQueue
 from estafeta.daemons.qmgr.finish import Finish
 from estafeta.daemons.qmgr.message import Message
 from estafeta.mail.address import split
@@ -263,8 +263,8 @@ class PostOffice:
         self.queue.wake()
         await self.settle()
         # Loading a message file is a thread's work.
-        for _ in range(200):
-            if not self.queue._has_work():
+        for _ in range(2000):
+            if len(self.queue._idle) == ROUTERS and not self.queue._has_work():
                 break
             await asyncio.sleep(0.001)
         await self.settle()

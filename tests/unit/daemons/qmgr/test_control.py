@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+from estafeta.daemons.qmgr.control import QueueControl
+from estafeta.services.queue_control import (
+    DELETE,
+    EXPIRE,
+    FLUSH,
+    HOLD,
+    LIST,
+    RELEASE,
+    REQUEUE,
+    Control,
+    ControlReply,
+)
+
+from .post_office import DEFERRED, SENT, PostOffice, collect, run
+
+
+def control_of(post: PostOffice) -> QueueControl:
+    async def rescan() -> None:
+        post.queue.deferred.found(list(post.keeper.deferred()), post.queue.active)
+
+    return QueueControl(post.queue, post.keeper, rescan, post.clock)
+
+
+async def ask(
+    post: PostOffice, operation: str, *ids: str, queues: tuple[str, ...] = (), site: str = ""
+) -> ControlReply:
+    replies = await collect(control_of(post).answer(Control(operation, list(ids), list(queues), site)))
+    assert [reply.last for reply in replies] == [False] * (len(replies) - 1) + [True]
+    await post.settle()
+    last: ControlReply = replies[-1]
+    return last
+
+
+async def put_off(post: PostOffice, *to: str) -> None:
+    """One message a recipient, each in deferred/."""
+    post.agent.answer = lambda delivery: [DEFERRED] * len(delivery.recipients)
+    for address in to:
+        post.letter(address)
+    await post.settle()
+    post.agent.answer = lambda delivery: [SENT] * len(delivery.recipients)
+
+
+def test_what_is_active_and_what_waits_is_listed() -> None:
+    async def case(post: PostOffice, lines: list[str]) -> None:
+        post.agent.answer = lambda delivery: None
+        post.letter("a@x")
+        post.letter("b@x")
+        await post.settle()
+        replies = await collect(control_of(post).answer(Control(LIST)))
+        listed = [(each.queue, each.envelope.queue_id) for reply in replies for each in reply.messages]
+        assert listed == [("active", "Q1"), ("incoming", "Q2")]
+
+    run(case, qmgr_message_active_limit="1")
+
+
+def test_a_deferred_message_is_deleted_and_an_unknown_id_is_named() -> None:
+    async def case(post: PostOffice, lines: list[str]) -> None:
+        await put_off(post, "a@x", "b@x")
+        reply = await ask(post, DELETE, "Q1", "NONE")
+        assert (reply.count, reply.unknown, reply.queue_ids) == (1, ["NONE"], ["Q1"])
+        assert list(post.keeper.files) == ["deferred/Q2"]
+        assert post.keeper.released == ["Q1"]
+
+    run(case)
+
+
+def test_all_of_one_queue_is_deleted() -> None:
+    async def case(post: PostOffice, lines: list[str]) -> None:
+        await put_off(post, "a@x", "b@x")
+        await ask(post, HOLD, "Q2")
+        reply = await ask(post, DELETE, queues=("deferred",))
+        assert reply.queue_ids == ["Q1"]
+        assert list(post.keeper.files) == ["hold/Q2"]
+        assert (await ask(post, DELETE)).queue_ids == ["Q2"]
+        assert post.keeper.files == {}
+
+    run(case)
+
+
+def test_a_message_that_is_being_delivered_is_deleted_when_the_agent_has_reported() -> None:
+    async def case(post: PostOffice, lines: list[str]) -> None:
+        post.agent.answer = lambda delivery: None
+        post.letter("a@x", *[f"u{number}@here" for number in range(5)])
+        await post.settle()
+        assert (await ask(post, DELETE, "Q1")).count == 1
+        assert post.keeper.released == []
+        post.agent.answer = lambda delivery: [DEFERRED] * len(delivery.recipients)
+        for link in post.agent.links:
+            link.work()
+        await post.settle()
+        assert post.keeper.released == ["Q1"]
+        assert post.keeper.files == {}
+        assert post.reporter.asked == []
+        assert "Q1: removed" not in lines
+
+    run(case)
+
+
+def test_a_message_that_waits_for_room_can_be_deleted() -> None:
+    async def case(post: PostOffice, lines: list[str]) -> None:
+        post.agent.answer = lambda delivery: None
+        post.letter("a@x")
+        post.letter("b@x")
+        await post.settle()
+        assert (await ask(post, DELETE, "Q2")).count == 1
+        assert post.keeper.released == ["Q2"]
+        assert len(post.queue.incoming) == 0
+
+    run(case, qmgr_message_active_limit="1")
+
+
+def test_an_active_message_is_held_with_what_is_undone() -> None:
+    async def case(post: PostOffice, lines: list[str]) -> None:
+        post.agent.answer = lambda delivery: None
+        post.letter("a@x", "b@y")
+        await post.settle()
+        assert (await ask(post, HOLD, "Q1")).count == 1
+        post.agent.answer = lambda delivery: [SENT] if delivery.nexthop == "x" else [DEFERRED]
+        for link in post.agent.links:
+            link.work()
+        await post.settle()
+        assert post.keeper.files["hold/Q1"][1].done == [0]
+
+    run(case)
+
+
+def test_a_held_message_that_was_delivered_after_all_is_removed() -> None:
+    async def case(post: PostOffice, lines: list[str]) -> None:
+        post.agent.answer = lambda delivery: None
+        post.letter("a@x")
+        await post.settle()
+        await ask(post, HOLD, "Q1")
+        post.agent.answer = lambda delivery: [SENT]
+        for link in post.agent.links:
+            link.work()
+        await post.settle()
+        assert post.keeper.files == {}
+        assert post.keeper.released == ["Q1"]
+
+    run(case)
+
+
+def test_released_mail_is_tried_at_once() -> None:
+    async def case(post: PostOffice, lines: list[str]) -> None:
+        await put_off(post, "a@x", "b@x")
+        assert (await ask(post, HOLD)).count == 2
+        await post.later(10_000)
+        assert len(post.agent.seen) == 2
+        assert (await ask(post, RELEASE, "Q1")).count == 1
+        await post.later(0)
+        assert [each[1] for each in post.delivered[2:]] == ["Q1"]
+        assert list(post.keeper.files) == ["hold/Q2"]
+        assert (await ask(post, RELEASE)).queue_ids == ["Q2"]
+
+    run(case)
+
+
+def test_requeued_mail_goes_through_intake_and_the_old_message_goes() -> None:
+    async def case(post: PostOffice, lines: list[str]) -> None:
+        await put_off(post, "a@x", "b@x")
+        await ask(post, HOLD, "Q2")
+        assert (await ask(post, REQUEUE)).count == 2
+        assert sorted(post.resubmitted) == ["Q1", "Q2"]
+        assert sorted(post.keeper.released) == ["Q1", "Q2"]
+
+    run(case)
+
+
+def test_forced_expiration_returns_with_the_reason_of_the_delay_or_a_general_one() -> None:
+    async def case(post: PostOffice, lines: list[str]) -> None:
+        await put_off(post, "a@x")
+        assert (await ask(post, EXPIRE, "Q1")).count == 1
+        assert "Q1: from=<s@sender.example>, status=force-expired, returned to sender" in lines
+        assert post.reporter.asked == [("bounce", "Q1", [0])]
+        assert post.keeper.released == ["Q1"]
+        assert len(post.agent.seen) == 1
+
+    run(case)
+
+
+def test_a_flush_tries_everything() -> None:
+    async def case(post: PostOffice, lines: list[str]) -> None:
+        await put_off(post, "a@x", "b@y")
+        assert (await ask(post, FLUSH)).count == 2
+        await post.later(0)
+        assert sorted(post.keeper.released) == ["Q1", "Q2"]
+
+    run(case)
+
+
+def test_a_flush_for_one_site_or_one_message_leaves_the_others() -> None:
+    async def case(post: PostOffice, lines: list[str]) -> None:
+        await put_off(post, "a@x", "b@Y", "c@z")
+        assert (await ask(post, FLUSH, site="y")).count == 1
+        await post.later(0)
+        assert post.keeper.released == ["Q2"]
+        assert (await ask(post, FLUSH, "Q3")).queue_ids == ["Q3"]
+        await post.later(0)
+        assert post.keeper.released == ["Q2", "Q3"]
+
+    run(case)
+
+
+def test_an_unknown_operation_is_refused() -> None:
+    async def case(post: PostOffice, lines: list[str]) -> None:
+        assert (await ask(post, "explode")).reason == "unknown operation 'explode'"
+
+    run(case)
