@@ -37,7 +37,7 @@ class CidrTable(LoadedTable):
         self._fast = _Fast(self._rules) if all(r.value is not None and not r.negated for r in self._rules) else None
 
     def lookup(self, key: str) -> str | None:
-        address = number_of(key[1:-1] if key.startswith("[") and key.endswith("]") else key)
+        address = number_of(key)
         if address is None:
             return None
         if self._fast is not None:

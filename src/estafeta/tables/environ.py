@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from estafeta.tables.table import Flags, LoadedTable, fold
+from estafeta.tables.table import Flags, LoadedTable
 
 
 class EnvironTable(LoadedTable):
     def __init__(self, kind: str, name: str, flags: Flags) -> None:
         self.spec = f"{kind}:{name}"
-        self._fold = flags.fold
+        self._flags = flags
 
     def lookup(self, key: str) -> str | None:
-        return os.environ.get(fold(key) if self._fold else key)
+        return os.environ.get(self._flags.key(key))
 
     def entries(self) -> Iterator[tuple[str, str]]:
         return iter(os.environ.items())

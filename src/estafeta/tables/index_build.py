@@ -23,7 +23,7 @@ from estafeta.base import log
 from estafeta.base.fs_identity import acting_as
 from estafeta.tables.lmdb_env import LONGEST_KEY
 from estafeta.tables.source import alias_entries, map_entries, read_file
-from estafeta.tables.table import Flags, fold
+from estafeta.tables.table import Flags
 
 NAMED = b"entries"
 META = b"meta"
@@ -77,7 +77,7 @@ def build_from_source(source: str, index: str, flags: Flags) -> None:
             parsed = map_entries(lines, source, utf8=flags.utf8)
         entries: dict[str, str] = {}
         for _, raw_key, value in parsed:
-            key = fold(raw_key) if flags.fold else raw_key
+            key = flags.key(raw_key)
             if key in entries:
                 log.warning(f'{index}: duplicate entry: "{key}"')
                 continue

@@ -18,7 +18,7 @@ from estafeta.tables.index_build import FIRST_MAP, LARGEST_MAP, Meta, write_inde
 from estafeta.tables.indexed import IndexedTable
 from estafeta.tables.lmdb_env import LONGEST_KEY, encode, is_lmdb
 from estafeta.tables.source import Stamp
-from estafeta.tables.table import Flags, TableError, fold
+from estafeta.tables.table import Flags, TableError
 
 WARN, REPLACE, IGNORE = "warn", "replace", "ignore"
 """What a second entry with the same key does: complain and stay out, take the place of the first, stay out silently."""
@@ -38,8 +38,8 @@ class IndexUpdate(ABC):
 
     def put(self, key: str, value: str, *, as_written: bool = False) -> None:
         """Add an entry; the key is folded here, unless `as_written`. Raises TableError where it cannot be held."""
-        if self._flags.fold and not as_written:
-            key = fold(key)
+        if not as_written:
+            key = self._flags.key(key)
         if not key:
             log.warning(f"table {self.spec}: empty lookup key value is not allowed")
             return
@@ -98,7 +98,7 @@ class _Replacement(IndexUpdate):
             self._entries = dict(IndexedTable(kind, name, flags).entries())
 
     def delete(self, key: str) -> bool:
-        return self._entries.pop(fold(key) if self._flags.fold else key, None) is not None
+        return self._entries.pop(self._flags.key(key), None) is not None
 
     def _has(self, key: str) -> bool:
         return key in self._entries
@@ -158,8 +158,7 @@ class _InPlace(IndexUpdate):
         self._env = self._open_env()
 
     def delete(self, key: str) -> bool:
-        if self._flags.fold:
-            key = fold(key)
+        key = self._flags.key(key)
         if not self._has(key):
             return False
         self._changes += [(encode(key) + b"\0", None), (encode(key), None)]

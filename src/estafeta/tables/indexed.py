@@ -19,7 +19,7 @@ from estafeta.base import log
 from estafeta.tables.index_build import NAMED, Meta, build_from_source, hashed_key
 from estafeta.tables.lmdb_env import Environment, decode, encode, environment, is_lmdb
 from estafeta.tables.source import Stamp, looks_like_aliases, read_file
-from estafeta.tables.table import Flags, LoadedTable, TableDown, TableError, fold
+from estafeta.tables.table import Flags, LoadedTable, TableDown, TableError
 from estafeta.tables.texthash import load
 
 SETTLE = 2.0
@@ -40,8 +40,7 @@ class IndexedTable(LoadedTable):
         self._open()
 
     def lookup(self, key: str) -> str | None:
-        if self._flags.fold:
-            key = fold(key)
+        key = self._flags.key(key)
         if self._memory is not None:
             return self._memory.get(key)
         raw = hashed_key(encode(key) + b"\0")

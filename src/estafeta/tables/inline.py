@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from estafeta.base import log
-from estafeta.tables.table import Flags, LoadedTable, TableError, fold
+from estafeta.tables.table import Flags, LoadedTable, TableError
 
 
 class InlineTable(LoadedTable):
@@ -13,17 +12,13 @@ class InlineTable(LoadedTable):
 
     def __init__(self, kind: str, name: str, flags: Flags) -> None:
         self.spec = f"{kind}:{name}"
-        self._fold = flags.fold
+        self._flags = flags
         self._entries: dict[str, str] = {}
         for key, value in self._pairs(name):
-            folded = fold(key) if flags.fold else key
-            if folded in self._entries:
-                log.warning(f'{self.spec}: duplicate entry: "{folded}"')
-                continue
-            self._entries[folded] = value
+            self._entries[flags.key(key)] = value  # the last of equal keys counts, as in Postfix
 
     def lookup(self, key: str) -> str | None:
-        return self._entries.get(fold(key) if self._fold else key)
+        return self._entries.get(self._flags.key(key))
 
     def entries(self) -> Iterator[tuple[str, str]]:
         return iter(self._entries.items())
@@ -36,12 +31,9 @@ class InlineTable(LoadedTable):
         for member in members:
             text = member[1:-1].strip() if member.startswith("{") and member.endswith("}") else member
             key, equals, value = text.partition("=")
-            key = key.strip()
             if not equals:
                 raise TableError(f"missing '=' after attribute name: \"{self.spec}\"; {need}")
-            if not key:
-                raise TableError(f'missing attribute name: "{self.spec}"; {need}')
-            yield key, value.strip()
+            yield key.strip(), value.strip()
 
 
 def braced_members(name: str) -> list[str] | None:

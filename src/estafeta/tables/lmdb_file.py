@@ -16,7 +16,7 @@ import lmdb
 from estafeta.base import log
 from estafeta.tables.lmdb_env import LONGEST_KEY, Environment, decode, encode, environment
 from estafeta.tables.source import Stamp
-from estafeta.tables.table import Flags, Table, TableDown, TableError, fold
+from estafeta.tables.table import Flags, Table, TableDown, TableError
 
 LOCK_WAIT = 10.0
 """Seconds to wait for a writer."""
@@ -28,7 +28,7 @@ class LmdbTable(Table):
     def __init__(self, kind: str, name: str, flags: Flags) -> None:
         self.spec = f"{kind}:{name}"
         self._path = f"{name}.lmdb"
-        self._fold = flags.fold
+        self._flags = flags
         self._environment = self._opened(name)
         self._stamp = Stamp.of_path(self._path)
         source = Stamp.of_path(name)
@@ -36,7 +36,7 @@ class LmdbTable(Table):
             log.warning(f"database {self._path} is older than source file {name}")
 
     async def get(self, key: str) -> str | None:
-        raw = encode(fold(key) if self._fold else key)
+        raw = encode(self._flags.key(key))
         if not raw or len(raw) >= LONGEST_KEY:
             return None
         waited = 0.0

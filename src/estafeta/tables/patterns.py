@@ -4,6 +4,7 @@
 
 The first rule that matches answers. A rule that makes no sense is left out with a warning that names its line.
 A stranger chooses the text that is matched, so every match has a limit; running into it is "ask later".
+Patterns see bytes, as in Postfix: `.` is one byte of a UTF-8 letter, and only ASCII letters have two cases.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from estafeta.base import log
 from estafeta.tables.source import SPACE, Stamp, inline_rules, is_utf8, logical_lines, read_file
 from estafeta.tables.table import Flags, LoadedTable, TableDown
 
-Groups = Sequence[str | None]
-Search = Callable[[str], Groups | None]
-"""The text of the groups where the pattern matches, else None. Raises TooLong."""
+Groups = Sequence[bytes | None]
+Search = Callable[[bytes], Groups | None]
+"""What the groups match where the pattern matches, else None. Raises TooLong."""
 
 Template = tuple[str | int, ...]
 """A result: texts, and numbers of groups."""
@@ -74,10 +75,11 @@ class PatternTable(LoadedTable):
         if self._flags.utf8 and not is_utf8(key):
             return None
         rules, at = self._rules, 0
+        raw = key.encode("utf-8", "surrogateescape")
         try:
             while at < len(rules):
                 rule = rules[at]
-                groups = rule.search(key)
+                groups = rule.search(raw)
                 holds = (groups is not None) != rule.negated
                 if rule.template is None:
                     at = at + 1 if holds else rule.skip_to
@@ -224,4 +226,8 @@ def _fill(template: Template, groups: Groups | None) -> str:
     if len(template) == 1 and isinstance(template[0], str):
         return template[0]
     known = groups or ()
-    return "".join(part if isinstance(part, str) else known[part - 1] or "" for part in template)
+    parts = (
+        part if isinstance(part, str) else (known[part - 1] or b"").decode("utf-8", "surrogateescape")
+        for part in template
+    )
+    return "".join(parts)

@@ -1,7 +1,6 @@
 """pcre: Perl-compatible patterns, by the PCRE2 library; pcre_table(5).
 
-Where keys must be UTF-8 the library works on characters, elsewhere (header and body checks, which see whatever
-arrives) on bytes. How much a match may try is limited in the pattern itself, so that it is the library that stops.
+How much a match may try is limited in the pattern itself, so that it is the library that stops.
 """
 
 from __future__ import annotations
@@ -52,39 +51,22 @@ class PcreTable(PatternTable):
         if "A" in on:
             before, body = before + "(?:", body + ")"
         compiled = self._library(before + body, flags, shift=len(before) - len(verbs))
-        return _in_text(compiled) if self._flags.utf8 else _in_bytes(compiled), int(compiled.groups)
+        return _search(compiled), int(compiled.groups)
 
     def _library(self, pattern: str, flags: int, shift: int) -> Any:
         try:
-            if self._flags.utf8:
-                return pcre2.compile(pattern, flags | pcre2.ASCII)
             return pcre2.compile(pattern.encode("utf-8", "surrogateescape"), flags)
         except pcre2.PatternError as error:
             reason = str(error.msg).partition("; ")[2] or str(error.msg)
             raise PatternError(f"error in regex at offset {max(0, error.pos - shift)}: {reason}") from None
-        except UnicodeEncodeError:
-            raise PatternError("error in regex: not UTF-8") from None
 
 
-def _in_text(compiled: Any) -> Search:
-    def search(key: str) -> Groups | None:
+def _search(compiled: Any) -> Search:
+    def search(key: bytes) -> Groups | None:
         try:
             match = compiled.search(key)
         except pcre2.LibraryError as error:
             raise TooLong(str(error)) from None
         return None if match is None else match.groups()
-
-    return search
-
-
-def _in_bytes(compiled: Any) -> Search:
-    def search(key: str) -> Groups | None:
-        try:
-            match = compiled.search(key.encode("utf-8", "surrogateescape"))
-        except pcre2.LibraryError as error:
-            raise TooLong(str(error)) from None
-        if match is None:
-            return None
-        return [None if group is None else group.decode("utf-8", "surrogateescape") for group in match.groups()]
 
     return search

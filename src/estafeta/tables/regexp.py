@@ -24,13 +24,15 @@ class RegexpTable(PatternTable):
             # Leftmost-longest costs time, and only shows in the text of the groups.
             flags |= regex.POSIX
         try:
-            compiled = regex.compile(translate(pattern, extended="x" in on, newline="m" in on), flags)
+            octets = pattern.encode("utf-8", "surrogateescape").decode("latin-1")
+            translated = translate(octets, extended="x" in on, newline="m" in on).encode("latin-1")
+            compiled = regex.compile(translated, flags)
         except PosixError as error:
             raise PatternError(str(error)) from None
         except regex.error as error:
             raise PatternError(f"error in regex: {error}") from None
 
-        def search(key: str) -> Groups | None:
+        def search(key: bytes) -> Groups | None:
             try:
                 match = compiled.search(key, timeout=LONGEST_MATCH)
             except TimeoutError:

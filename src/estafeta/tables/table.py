@@ -7,6 +7,7 @@ access(5) and transport(5) are tried only where `indexed` is true.
 
 from __future__ import annotations
 
+import string
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -46,6 +47,12 @@ class Flags:
     utf8: bool = True
     build: bool = True
     base64_files: bool = False
+
+    def key(self, key: str) -> str:
+        """The key as an indexed table with these flags keeps it."""
+        if not self.fold:
+            return key
+        return fold(key) if self.utf8 or key.isascii() else key.translate(_ASCII_LOWER)
 
 
 class Table(ABC):
@@ -89,6 +96,9 @@ class LoadedTable(Table):
 
     async def get(self, key: str) -> str | None:
         return self.lookup(key)
+
+
+_ASCII_LOWER = {ord(upper): upper.lower() for upper in string.ascii_uppercase}
 
 
 def fold(key: str) -> str:

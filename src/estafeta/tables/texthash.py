@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from estafeta.base import log
 from estafeta.tables.source import Stamp, alias_entries, inline_rules, map_entries, read_file
-from estafeta.tables.table import Flags, LoadedTable, fold
+from estafeta.tables.table import Flags, LoadedTable
 
 
 class TextHashTable(LoadedTable):
@@ -15,7 +15,7 @@ class TextHashTable(LoadedTable):
     def __init__(self, kind: str, name: str, flags: Flags) -> None:
         self.spec = f"{kind}:{name}"
         self._path = name
-        self._fold = flags.fold
+        self._flags = flags
         rules = inline_rules(name)
         self._stamp: Stamp | None = None
         if rules is None:
@@ -23,7 +23,7 @@ class TextHashTable(LoadedTable):
         self._entries = load(rules, name, flags)
 
     def lookup(self, key: str) -> str | None:
-        return self._entries.get(fold(key) if self._fold else key)
+        return self._entries.get(self._flags.key(key))
 
     def entries(self) -> Iterator[tuple[str, str]]:
         return iter(self._entries.items())
@@ -43,7 +43,7 @@ def load(lines: list[str], file: str, flags: Flags) -> dict[str, str]:
     else:
         parsed = map_entries(lines, file, utf8=flags.utf8, note=" -- ignoring this line")
     for number, raw_key, value in parsed:
-        key = fold(raw_key) if flags.fold else raw_key
+        key = flags.key(raw_key)
         if key in entries:
             log.warning(f'{file}, line {number}: duplicate entry: "{key}"')
             continue

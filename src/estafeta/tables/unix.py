@@ -23,10 +23,10 @@ class UnixTable(Table):
         if name not in SOURCES:
             raise TableError(f"unknown table: {self.spec}", f"write unix: and one of {' '.join(SOURCES)}")
         self._ask = SOURCES[name]
-        self._fold = flags.fold
+        self._flags = flags
 
     async def get(self, key: str) -> str | None:
-        name = key.lower() if self._fold else key
+        name = self._flags.key(key)
         try:
             async with asyncio.timeout(WAIT):
                 return await asyncio.to_thread(self._ask, name)
