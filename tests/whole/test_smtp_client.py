@@ -308,6 +308,7 @@ def test_kept_connection_that_dies_at_mail_is_nobodys_fault(tmp_path: Path, answ
             assert isinstance(answer.outcomes[0], Sent)
         assert len(sink.talks) == 2
         assert len(client.lines) == 2
+        await sink.talks[0].closed.wait()
 
     talk(tmp_path, scene, {"MAIL": ["250 ok", answer_to_mail, "250 ok"]})
 

@@ -187,13 +187,14 @@ class Attempt:
         try:
             clean = await transfer(connection, letter, office.reader, office.manner)
         except Stale:
+            connection.abort()
             return False
         except BaseException:
             connection.abort()
             raise
         if clean and connection.sound and (office.keep or nexthop in office.keep_for):
             office.pool.give(connection, nexthop)
-        elif not connection.stream.gone:
+        else:
             office.pool.leave(connection)
         return True
 

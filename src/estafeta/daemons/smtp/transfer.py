@@ -147,12 +147,8 @@ async def transfer(connection: Connection, letter: Letter, reader: Content, mann
     kept = connection.uses > 1
     try:
         return await _converse(connection, letter, reader, manner)
-    except Unreadable:
-        connection.abort()
-        raise
     except (OSError, Garbled) as error:
         if kept and not connection.answered and not isinstance(error, TimeoutError):
-            connection.abort()
             raise Stale from error
         failure = connection.broken(error)
         for index in list(letter.left):

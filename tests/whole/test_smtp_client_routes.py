@@ -1,0 +1,124 @@
+"""The SMTP client finds its servers by DNS, and takes its work from qmgr's socket."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+from pathlib import Path
+
+import pytest
+from tests.support.dns_server import DnsServer
+from tests.support.smtp_client import Client
+from tests.support.smtp_sink import SmtpSink, unused_port
+
+from estafeta.daemons.smtp.mx import Directory
+from estafeta.daemons.smtp.service import directory_settings
+from estafeta.mail.outcome import Bounced, Sent
+from estafeta.net import frames
+from estafeta.net.dns import Resolver
+from estafeta.services.delivery import FromAgent, Ready, Report, decode_from_agent, encode
+
+ZONE = {
+    "b.example": {"MX": ["10 one.b.example.", "20 two.b.example."]},
+    "one.b.example": {"A": ["127.0.0.2"]},
+    "two.b.example": {"A": ["127.0.0.3"]},
+    "null.example": {"MX": ["0 ."]},
+    "plain.example": {"A": ["127.0.0.3"]},
+}
+
+
+def use(client: Client, server: DnsServer) -> None:
+    """Let the client ask this name server."""
+    resolver = Resolver(nameservers=[server.address], timeout=1, attempts=1)
+    settings = directory_settings(client.service.conf, client.service.client_conf, frozenset())
+    client.service.office.directory = Directory(resolver, settings, random.Random(1))
+
+
+def test_second_exchanger_takes_what_the_first_does_not(tmp_path: Path) -> None:
+    async def run() -> None:
+        port = unused_port()
+        with DnsServer(ZONE) as server:
+            async with asyncio.timeout(20), SmtpSink() as sink, Client(tmp_path) as client:
+                use(client, server)
+                await sink.close()
+                await sink.listen("127.0.0.3", port)
+                for domain, host in (("b.example", "two.b.example"), ("plain.example", "plain.example")):
+                    answer = await client.deliver(f"{domain}:{port}", f"a@{domain}")
+                    assert isinstance(answer.outcomes[0], Sent)
+                    assert f"relay={host}[127.0.0.3]:{port}, delay=" in client.lines[-1]
+                assert client.lines[0] == f"connect to one.b.example[127.0.0.2]:{port}: Connection refused"
+
+    asyncio.run(run())
+
+
+def test_null_mx(tmp_path: Path) -> None:
+    async def run() -> None:
+        with DnsServer(ZONE) as server:
+            async with asyncio.timeout(20), Client(tmp_path) as client:
+                use(client, server)
+                answer = await client.deliver("null.example", "a@null.example")
+                assert isinstance(answer.outcomes[0], Bounced)
+                assert answer.dead is None
+                assert client.lines[0].endswith(
+                    "dsn=5.1.0, status=bounced (Domain null.example does not accept mail (nullMX))"
+                )
+
+    asyncio.run(run())
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 on loopback")
+def test_ipv6(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with asyncio.timeout(20), Client(tmp_path, inet_protocols="all") as client:
+            sink = await SmtpSink().listen("::1")
+            async with sink:
+                answer = await client.deliver(f"[::1]:{sink.port}", "a@b.example")
+                assert isinstance(answer.outcomes[0], Sent)
+                assert f"relay=::1[::1]:{sink.port}, " in client.lines[0]
+
+    asyncio.run(run())
+
+
+def test_many_deliveries_over_qmgrs_connection(tmp_path: Path) -> None:
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        said: FromAgent = []
+        heard = asyncio.Event()
+        released = asyncio.Event()
+
+        def received(payload: bytes) -> None:
+            said.extend(decode_from_agent(payload))
+            if len(said) == 51:
+                heard.set()
+
+        async with asyncio.timeout(20), SmtpSink() as sink, Client(tmp_path) as client:
+            path = str(tmp_path / "smtp")
+            server = await loop.create_unix_server(lambda: client.service.client(released.set), path)
+            qmgr = await frames.connect(path, received)
+            deliveries = []
+            for number in range(50):
+                delivery = client.delivery(f"[127.0.0.1]:{sink.port}", "a@b.example")
+                delivery.number = number
+                deliveries.append(delivery)
+            qmgr.send(encode(deliveries))
+            await heard.wait()
+            assert isinstance(said[0], Ready)
+            reports = [word for word in said[1:] if isinstance(word, Report)]
+            assert sorted(report.number for report in reports) == list(range(50))
+            assert {report.results[0].status for report in reports} == {"sent"}
+            assert len(sink.messages) == 50
+            qmgr.close()
+            await released.wait()
+            server.close()
+
+    asyncio.run(run())
