@@ -21,6 +21,7 @@ because names of sockets may have 107 bytes only; `tmp_path / "site"` is a link 
 from __future__ import annotations
 
 import contextlib
+import grp
 import os
 import pwd
 import re
@@ -90,6 +91,14 @@ def service_account() -> str:
     raise RuntimeError("no account to run services as")
 
 
+def drop_group() -> str:
+    """The group of sendmail and postqueue when the test runs as root."""
+    for name in ("postdrop", "daemon", "nogroup"):
+        with contextlib.suppress(KeyError):
+            return grp.getgrnam(name).gr_name
+    raise RuntimeError("no group for the queue")
+
+
 class Site:
     """See above. Not started until `start`, or `with`."""
 
@@ -107,6 +116,7 @@ class Site:
             (tmp_path / "site").symlink_to(self.folder)
         self.root = os.geteuid() == 0
         self.owner = service_account() if self.root else pwd.getpwuid(os.geteuid()).pw_name
+        self.group = drop_group() if self.root else grp.getgrgid(os.getegid()).gr_name
         self.config, self.queue, self.data = self.folder / "etc", self.folder / "queue", self.folder / "data"
         self.mailboxes, self.log_file = self.folder / "mail", self.folder / "mail.log"
         self.port = free_port()
@@ -127,8 +137,10 @@ class Site:
             (self.queue / name).chmod(mode)
         if self.root:
             account = pwd.getpwnam(self.owner)
-            for folder in (self.data, *(self.queue / n for n in (*QUEUE_FOLDERS, "public", "maildrop"))):
+            for folder in (self.data, *(self.queue / n for n in QUEUE_FOLDERS)):
                 os.chown(folder, account.pw_uid, -1)
+            for name in ("public", "maildrop"):
+                os.chown(self.queue / name, account.pw_uid, grp.getgrnam(self.group).gr_gid)
             os.chown(self.mailboxes, *self._delivery_ids())
 
     def _delivery_ids(self) -> tuple[int, int]:
@@ -147,6 +159,7 @@ class Site:
             "queue_directory": str(self.queue),
             "data_directory": str(self.data),
             "mail_owner": self.owner,
+            "setgid_group": self.group,
             "maillog_file": str(self.log_file),
             "maillog_file_prefixes": "/tmp",
             "maillog_file_permissions": "0644",

@@ -10,6 +10,7 @@ A daemon calls `for_daemon`, a command `for_command`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sys
@@ -22,7 +23,7 @@ from estafeta.base import log
 from estafeta.base.log import PREFIX, WARNING
 from estafeta.config.instance import Config
 
-from .log_targets import Descriptor, Postlog, Silence, Syslog, Target, facility_code, open_maillog
+from .log_targets import Descriptor, Postlog, Syslog, Target, facility_code, open_maillog
 
 LATEST = 0.05
 """Seconds that an information line may wait."""
@@ -161,7 +162,7 @@ def for_command(
     """Install the sink of a command called `name`.
 
     Lines go to standard error (unless `stderr` is false) and, if `record`, to the log: through the postlog service
-    when maillog_file is set, else to syslog. `direct` is for the administrator's commands that run while the mail
+    when maillog_file is set, else to syslog. `direct` is for the administrator's commands, which may run while the mail
     system is down: they append to maillog_file themselves. With `whole_tag`, `name` is all that stands before the
     process number, without syslog_name.
     """
@@ -175,11 +176,8 @@ def for_command(
 def _command_target(conf: Config, *, direct: bool) -> Target:
     if not conf.maillog_file:
         return Syslog(facility_code(conf.syslog_facility))
-    service = Path(conf.queue_directory, "public", conf.postlog_service_name)
-    postlog = Postlog(str(service))
-    if postlog.reachable() or not direct or conf.maillog_file.startswith("/dev/"):
-        return postlog
-    try:
-        return Descriptor(open_maillog(conf))
-    except (OSError, ValueError):
-        return Silence()
+    if direct and not conf.maillog_file.startswith("/dev/"):
+        # Not through the service, which may be about to end: these commands are what ends it.
+        with contextlib.suppress(OSError, ValueError):
+            return Descriptor(open_maillog(conf))
+    return Postlog(str(Path(conf.queue_directory, "public", conf.postlog_service_name)))

@@ -157,15 +157,6 @@ class Postlog:
                 self._socket.send(plain(level, stamp, rest, host).rstrip("\n").encode(errors="surrogateescape"))
 
 
-class Silence:
-    """No log within reach."""
-
-    def write(self, lines: Lines, host: str) -> None: ...
-
-    def fileno(self) -> int:
-        return -1
-
-
 def open_maillog(conf: Config) -> int:
     """Open maillog_file for appending, and make it with maillog_file_permissions. Raises OSError, ValueError."""
     path = conf.maillog_file

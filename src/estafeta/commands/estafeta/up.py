@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -82,7 +81,7 @@ def greet(folder: Path, conf: Config, port: int, *, fresh: bool) -> None:
     prefix = f"{own}/" if own and own not in os.environ.get("PATH", "").split(os.pathsep) else ""
     sys.stdout.write(
         f"""
-Estafeta is up{"" if fresh else " again"}: SMTP on 127.0.0.1:{port}, host {socket.gethostname()}
+Estafeta is up{"" if fresh else " again"}: SMTP on 127.0.0.1:{port}
 
   A mailbox that receives mail   {address}   (any name in {conf.mydomain} does)
   Its messages land in           {mailbox}/new

@@ -12,7 +12,8 @@ from collections.abc import Callable
 
 from estafeta.base import log
 from estafeta.commands.options import UsageError, parse_options
-from estafeta.config.instance import Config, ConfigError, default_directory
+from estafeta.config.instance import Config, ConfigError, default_directory, load_settings
+from estafeta.config.params.index import declared
 from estafeta.skeleton import privileges
 from estafeta.skeleton.accept import explain
 from estafeta.skeleton.log import for_command
@@ -37,6 +38,7 @@ COMMANDS: dict[str, Callable[[Control], int]] = {
     "set-permissions": Control.set_permissions,
     "logrotate": Control.logrotate,
 }
+DESPITE_ERRORS = ("stop", "quick-stop", "drain", "abort", "reload", "status")
 LATER = ("tls", "upgrade-configuration")
 
 
@@ -52,7 +54,7 @@ def main(words: list[str] | None = None) -> int:
     directory = os.path.abspath(values.get("c") or default_directory())
     os.environ["MAIL_CONFIG"] = directory
     try:
-        conf = Config.load(directory)
+        conf = configuration(directory, rest[0])
         refusal = not_permitted(conf)
         if refusal:
             sys.stderr.write("postfix: error: to submit mail, use the Postfix sendmail command\n")
@@ -73,6 +75,25 @@ def main(words: list[str] | None = None) -> int:
         return 1
     finally:
         log.install(before)
+
+
+def configuration(directory: str, command: str) -> Config:
+    """main.cf. A mail system whose main.cf has been spoilt can still be stopped and asked for. Raises ConfigError."""
+    try:
+        return Config.load(directory)
+    except ConfigError:
+        if command not in DESPITE_ERRORS:
+            raise
+        settings = load_settings(directory)
+        settings.values = {name: text for name, text in settings.values.items() if is_essential(name)}
+        return Config.build(settings)
+
+
+def is_essential(name: str) -> bool:
+    """Whether it says where the mail system is and where it logs, or is a name that the administrator made up."""
+    return (
+        name not in declared() or name.endswith("_directory") or name.startswith(("maillog_", "syslog_", "mail_owner"))
+    )
 
 
 def run(control: Control, words: list[str]) -> int:
