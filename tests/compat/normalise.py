@@ -20,6 +20,7 @@ LEFT_OUT = [
     for pattern in (
         r"^(postfix-script|postfix): ",
         r"^master: (daemon started|terminating|reload|daemon terminating)",
+        r"^master: warning: .*(has no effect yet|is not available yet)",
         r"^anvil: statistics",
         r"^\w+: warning: .*backwards-compatible",
         r"^postlogd?: ",

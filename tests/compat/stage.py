@@ -43,6 +43,7 @@ MAIN = {
     "alias_database": "",
     "mail_spool_directory": "/srv/spool",
     "smtpd_error_sleep_time": "0",
+    "notify_classes": "",
     "smtpd_forbid_bare_newline": "no",
 }
 
@@ -187,7 +188,7 @@ class Stage:
         replies = [
             f"{verb.strip()}={reply.strip()}" for verb, _, reply in (line.partition("=") for line in section.lines)
         ]
-        command = [sys.executable, "-m", "tests.support.smtp_sink", section.argument, *replies]
+        command = [sys.executable, "-m", "tests.compat.sink", section.argument, *replies]
         output = (STAGE / "sink" / section.argument).open("wb")
         self._sinks[section.argument] = subprocess.Popen(command, cwd=ROOT, stdout=output)
         _await_port(int(section.argument))
@@ -211,6 +212,7 @@ class Stage:
                 lines.append(line)
                 if mark == "W":
                     lines += _read_reply(replies)
+                    content = False
                     continue
                 raw = text.encode("utf-8", "surrogateescape")
                 if mark == "R":
