@@ -9,7 +9,7 @@ import random
 
 from estafeta.tables.index import open_table
 from estafeta.tables.inline import braced_members
-from estafeta.tables.table import Flags, LoadedTable, Table, TableError
+from estafeta.tables.table import Flags, LoadedTable, Table, TableDown, TableError
 
 
 class _Combined(Table):
@@ -27,6 +27,12 @@ class _Combined(Table):
             ]
         self.indexed = any(table.indexed for table in self._tables)
 
+    async def _ask(self, table: Table, key: str) -> str | None:
+        try:
+            return await table.get(key)
+        except TableDown as error:
+            raise TableDown(f"table {self.spec}: query error: Application error") from error
+
     def changed(self) -> bool:
         return any(table.changed() for table in self._tables)
 
@@ -35,7 +41,7 @@ class UnionTable(_Combined):
     """The values of all members that have the key, with a comma between."""
 
     async def get(self, key: str) -> str | None:
-        values = [value for table in self._tables if (value := await table.get(key)) is not None]
+        values = [value for table in self._tables if (value := await self._ask(table, key)) is not None]
         return ",".join(values) if values else None
 
 
@@ -47,7 +53,7 @@ class PipeTable(_Combined):
         for table in self._tables:
             if value is None:
                 return None
-            value = await table.get(value)
+            value = await self._ask(table, value)
         return value
 
 

@@ -15,7 +15,7 @@ import lmdb
 LONGEST_KEY = 511
 """LMDB's limit, with the NUL."""
 
-LEAST_MAP = 1 << 30
+LEAST_MAP = 1 << 24
 """Bytes of address space for reading: a file may grow that far before it must be opened again."""
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import string
 
 MOST_REPEATS = 32767
-DEEPEST = 200
+DEEPEST = 50
 """Groups within groups."""
 
 BAD_REPEAT = "Invalid preceding regular expression"

@@ -173,7 +173,7 @@ def alias_entries(lines: Iterable[str], file: str, *, utf8: bool = True) -> Iter
         yield Entry(number, key, _alias_value(value))
 
 
-_ALIAS_START = re.compile(r'("(?:[^"\\]|\\.)*"|[^\s:"]+)\s*:(\s|\S)')
+_ALIAS_START = re.compile(r'("(?:[^"\\]|\\.)*"|[^\s:"]+)\s*:(?:[\s"|]|$)')
 SAMPLE = 50
 
 

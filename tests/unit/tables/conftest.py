@@ -1,0 +1,33 @@
+"""What the table tests share: a loop for one question, a clock to turn, and the log as a list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from estafeta.base import log
+
+
+class Clock:
+    """Seconds, turned by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def lines() -> Iterator[list[str]]:
+    """What is logged, `warning: ` and all."""
+    found: list[str] = []
+    before = log.install(lambda level, text, program: found.append(log.PREFIX[level] + text))
+    yield found
+    log.install(before)

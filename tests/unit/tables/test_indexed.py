@@ -1,0 +1,259 @@
+"""hash and lmdb tables: the index, its source, and what happens when they do not agree."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from estafeta.tables import lmdb_file
+from estafeta.tables.index import open_table
+from estafeta.tables.index_build import Meta, build_from_source
+from estafeta.tables.index_update import IGNORE, REPLACE, WARN, IndexUpdate, open_update
+from estafeta.tables.lmdb_env import environment
+from estafeta.tables.table import Flags, Table, TableDown, TableError
+
+GROW = """
+import sys
+from estafeta.tables.index_update import open_update
+from estafeta.tables.table import Flags
+change = open_update("lmdb", sys.argv[1], Flags(), truncate=False, create=False, on_duplicate="warn", mode=0, nul=True)
+for number in range(200_000):
+    change.put(f"k{number}", "v" * 100)
+change.save()
+"""
+BERKELEY = b"\0" * 12 + b"\x61\x15\x06\x00" + b"\0" * 5000
+
+
+def get(table: Table, key: str) -> str | None:
+    return asyncio.run(table.get(key))
+
+
+def update(kind: str, path: Path, *, truncate: bool = False, create: bool = True, twice: str = WARN) -> IndexUpdate:
+    return open_update(
+        kind, str(path), Flags(), truncate=truncate, create=create, on_duplicate=twice, mode=0o644, nul=True
+    )
+
+
+def test_missing_index_is_made_from_its_source(tmp_path: Path, lines: list[str]) -> None:
+    (tmp_path / "t").write_text("Key value\n")
+    (tmp_path / "t").chmod(0o640)
+    table = open_table(f"hash:{tmp_path}/t")
+    assert get(table, "KEY") == "value"
+    assert get(table, "none") is None
+    assert (tmp_path / "t.db").stat().st_mode & 0o777 == 0o640
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["t", "t.db"]
+    assert lines == [f"made {tmp_path}/t.db anew from {tmp_path}/t (it was: No such file or directory)"]
+
+
+def test_index_of_another_program_is_made_anew(tmp_path: Path) -> None:
+    (tmp_path / "t").write_text("key value\n")
+    (tmp_path / "t.db").write_bytes(BERKELEY)
+    assert get(open_table(f"btree:{tmp_path}/t"), "key") == "value"
+
+
+def test_index_of_another_program_without_source_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "t.db").write_bytes(BERKELEY)
+    with pytest.raises(TableError, match=f"make {tmp_path}/t and run postmap hash:{tmp_path}/t"):
+        open_table(f"hash:{tmp_path}/t")
+    assert (tmp_path / "t.db").read_bytes() == BERKELEY
+
+
+@pytest.mark.parametrize("content", [b"", b"x" * 100, BERKELEY[:12] + b"\0\0\0\0\xde\xc0\xef\xbe" + b"\xff" * 9000])
+def test_damaged_index_is_made_anew(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "t").write_text("key value\n")
+    (tmp_path / "t.db").write_bytes(content)
+    assert get(open_table(f"hash:{tmp_path}/t"), "key") == "value"
+
+
+def test_older_index_is_made_anew_as_it_was_made(tmp_path: Path) -> None:
+    source = tmp_path / "names"
+    source.write_text("one: first\n")
+    build_from_source(str(source), f"{source}.db", Flags(aliases=True))
+    source.write_text("one: first\ntwo: second\n")
+    assert get(open_table(f"hash:{source}"), "two") == "second"
+
+
+def test_source_in_aliases_form_is_known_by_its_look(tmp_path: Path) -> None:
+    (tmp_path / "t").write_text('# c\nroot: admin\n"a b": x,\n  y\n')
+    table = open_table(f"hash:{tmp_path}/t")
+    assert (get(table, "root"), get(table, "a b")) == ("admin", "x, y")
+
+
+def test_where_the_index_cannot_be_written_the_source_is_read(tmp_path: Path, lines: list[str]) -> None:
+    (tmp_path / "t").write_text("key value\nkey other\n")
+    table = open_table(f"hash:{tmp_path}/t", Flags(build=False))
+    assert get(table, "KEY") == "value"
+    assert list(table.entries()) == [("key", "value")]
+    assert not (tmp_path / "t.db").exists()
+    assert "reading" in lines[0]
+    assert "run postmap" in lines[0]
+
+
+def test_incremental_entries_survive_a_newer_source(tmp_path: Path, lines: list[str]) -> None:
+    (tmp_path / "t").write_text("a 1\n")
+    open_table(f"hash:{tmp_path}/t").close()
+    added = update("hash", tmp_path / "t")
+    added.put("b", "2")
+    added.save()
+    (tmp_path / "t").write_text("a 1\nc 3\n")
+    table = open_table(f"hash:{tmp_path}/t", anew=True)
+    assert (get(table, "b"), get(table, "c")) == ("2", None)
+    assert lines[-1] == f"warning: database {tmp_path}/t.db is older than source file {tmp_path}/t"
+
+
+def test_open_table_sees_its_version_and_knows_that_there_is_another(tmp_path: Path) -> None:
+    (tmp_path / "t").write_text("a 1\n")
+    table = open_table(f"hash:{tmp_path}/t")
+    assert not table.changed()
+    again = update("hash", tmp_path / "t")
+    again.put("b", "2")
+    again.save()
+    assert table.changed()
+    assert get(table, "b") is None
+    assert get(open_table(f"hash:{tmp_path}/t", anew=True), "b") == "2"
+
+
+def test_keys_of_any_length_are_held_by_hash(tmp_path: Path) -> None:
+    long = "k" * 600
+    (tmp_path / "t").write_text(f"{long} value\nshort v\n")
+    table = open_table(f"hash:{tmp_path}/t")
+    assert get(table, long) == "value"
+    assert get(table, long + "k") is None
+    assert get(table, "x" * 100_000) is None
+    assert sorted(table.entries()) == [(long, "value"), ("short", "v")]
+
+
+def test_fork_does_not_disturb_a_table(tmp_path: Path) -> None:
+    (tmp_path / "t").write_text("a 1\n")
+    table = open_table(f"hash:{tmp_path}/t")
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if table.lookup("a") == "1" else 1)  # type: ignore[attr-defined]
+    assert os.waitpid(child, 0)[1] == 0
+    assert get(table, "a") == "1"
+
+
+def test_table_larger_than_the_first_map(tmp_path: Path) -> None:
+    (tmp_path / "t").write_text("".join(f"key{number} {'v' * 400}\n" for number in range(40_000)))
+    assert get(open_table(f"hash:{tmp_path}/t"), "key39999") == "v" * 400
+
+
+@pytest.mark.parametrize("kind", ["hash", "lmdb"])
+def test_update_rules_for_equal_keys(kind: str, tmp_path: Path, lines: list[str]) -> None:
+    for twice, value in ((WARN, "1"), (IGNORE, "2"), (REPLACE, "3")):
+        change = update(kind, tmp_path / "t", twice=twice)
+        change.put("Key", value)
+        change.save()
+    change = update(kind, tmp_path / "t")
+    change.put("KEY", "4")
+    change.put("", "nothing")
+    assert not change.delete("none")
+    change.save()
+    assert list(open_table(f"{kind}:{tmp_path}/t").entries()) == [("key", "3")]
+    assert lines == [
+        f'warning: {tmp_path}/t.db: duplicate entry: "key"'
+        if kind == "hash"
+        else f'warning: lmdb:{tmp_path}/t: duplicate entry: "key"',
+        f"warning: table {kind}:{tmp_path}/t: empty lookup key value is not allowed",
+    ]
+
+
+@pytest.mark.parametrize("kind", ["hash", "lmdb"])
+def test_nothing_is_made_where_it_should_be_there(kind: str, tmp_path: Path) -> None:
+    with pytest.raises(TableError, match="No such file or directory"):
+        update(kind, tmp_path / "t", create=False)
+    with pytest.raises(TableError, match="No such file or directory"):
+        update(kind, tmp_path / "no" / "t")
+
+
+def test_unsaved_update_changes_nothing(tmp_path: Path) -> None:
+    for kind in ("hash", "lmdb"):
+        first = update(kind, tmp_path / "t")
+        first.put("a", "1")
+        first.save()
+        second = update(kind, tmp_path / "t", truncate=True)
+        second.put("b", "2")
+        del second
+        assert list(open_table(f"{kind}:{tmp_path}/t").entries()) == [("a", "1")]
+
+
+def test_lmdb_file_has_the_form_that_postfix_reads(tmp_path: Path) -> None:
+    change = update("lmdb", tmp_path / "t")
+    change.put("key", "value")
+    change.save()
+    opened = environment(f"{tmp_path}/t.lmdb")
+    with opened.env.begin() as transaction:
+        assert list(transaction.cursor()) == [(b"key\0", b"value\0")]
+
+
+def test_lmdb_key_has_a_limit(tmp_path: Path) -> None:
+    change = update("lmdb", tmp_path / "t")
+    with pytest.raises(TableError, match="keys up to 511"):
+        change.put("k" * 600, "value")
+    change.put("k", "v")
+    change.save()
+    assert get(open_table(f"lmdb:{tmp_path}/t"), "k" * 600) is None
+
+
+def test_lmdb_reader_sees_later_changes_and_growth(tmp_path: Path) -> None:
+    change = update("lmdb", tmp_path / "t")
+    change.put("a", "1")
+    change.save()
+    table = open_table(f"lmdb:{tmp_path}/t")
+    assert get(table, "a") == "1"
+    subprocess.run([sys.executable, "-c", GROW, f"{tmp_path}/t"], check=True)
+    assert get(table, "k199999") == "v" * 100
+    assert get(table, "a") == "1"
+
+
+def test_lmdb_locked_by_a_writer_for_long_is_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lmdb_file, "LOCK_WAIT", 0.05)
+    change = update("lmdb", tmp_path / "t")
+    change.put("a", "1")
+    change.save()
+    table = open_table(f"lmdb:{tmp_path}/t")
+    ready, done = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:
+        fd = os.open(f"{tmp_path}/t.lmdb", os.O_RDWR)
+        fcntl.lockf(fd, fcntl.LOCK_EX)
+        os.write(ready[1], b"x")
+        os.close(done[1])
+        os.read(done[0], 1)
+        os._exit(0)
+    os.read(ready[0], 1)
+    with pytest.raises(TableDown, match="locked by a writer"):
+        get(table, "a")
+    os.close(done[1])
+    os.close(done[0])
+    os.waitpid(child, 0)
+    assert get(table, "a") == "1"
+
+
+def test_meta_of_a_foreign_lmdb_file_is_none(tmp_path: Path) -> None:
+    change = update("lmdb", tmp_path / "t")
+    change.put("a", "1")
+    change.save()
+    opened = environment(f"{tmp_path}/t.lmdb")
+    assert Meta.read(opened.env) is None
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root")
+def test_root_makes_the_index_as_the_owner_of_the_source(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    source = tmp_path / "t"
+    source.write_text("a 1\n")
+    os.chown(source, 65534, 65534)
+    for parent in tmp_path.parents[:3]:
+        parent.chmod(parent.stat().st_mode | 0o055)
+    assert get(open_table(f"hash:{source}"), "a") == "1"
+    status = (tmp_path / "t.db").stat()
+    assert (status.st_uid, status.st_gid) == (65534, 65534)
+    assert os.geteuid() == 0
