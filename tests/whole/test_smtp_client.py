@@ -572,3 +572,30 @@ def test_mail_waits_for_what_is_demanded_and_not_there(tmp_path: Path, settings:
 def test_mail_flows_where_nothing_is_demanded(tmp_path: Path, settings: dict[str, str]) -> None:
     (outcome,) = one(tmp_path, {}, **settings)
     assert isinstance(outcome, Sent)
+
+
+EIGHT = b"Content-Type: text/plain\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
+
+
+@pytest.mark.parametrize("lines", [1, 100_000])
+def test_8bit_parts_are_converted_for_a_server_without_8bitmime(tmp_path: Path, lines: int) -> None:
+    async def scene(client: Client, sink: SmtpSink) -> None:
+        body = "é.\r\n".encode() * lines
+        nexthop = f"[127.0.0.1]:{sink.port}"
+        await client.deliver(nexthop, "a@b.example", head=EIGHT, body=body, encoding="8bit")
+        await client.deliver(nexthop, "a@b.example", head=EIGHT, body=body, encoding="")
+        converted = EIGHT.replace(b"8bit", b"quoted-printable") + b"=C3=A9.\r\n" * lines
+        assert [message.content for message in sink.messages] == [converted, EIGHT + body]
+
+    talk(tmp_path, scene, extensions=("PIPELINING",))
+
+
+@pytest.mark.parametrize("extensions", [("8BITMIME",), ("PIPELINING",)])
+def test_8bit_parts_stay_where_they_may(tmp_path: Path, extensions: tuple[str, ...]) -> None:
+    async def scene(client: Client, sink: SmtpSink) -> None:
+        body = "é\r\n".encode()
+        await client.deliver(f"[127.0.0.1]:{sink.port}", "a@b.example", head=EIGHT, body=body, encoding="8bit")
+        assert sink.messages[0].content == EIGHT + body
+        assert ("BODY=8BITMIME" in sink.messages[0].mail) == ("8BITMIME" in extensions)
+
+    talk(tmp_path, scene, extensions=extensions, disable_mime_output_conversion="yes")

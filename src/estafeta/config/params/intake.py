@@ -161,7 +161,6 @@ class Mime:
         "no",
         "Whether 8-bit mail is sent as it is to servers that did not offer 8BITMIME. With no, it is converted to "
         "quoted-printable.",
-        pending=True,
     )
     force_mime_input_conversion = flag(
         "no",

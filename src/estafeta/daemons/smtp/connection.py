@@ -45,6 +45,8 @@ class Manner:
     xforward: bool = False
     xforward_timeout: float = 300
     line_limit: int = 998
+    convert: bool = True
+    """Turn 8-bit parts into quoted-printable for servers without 8BITMIME."""
     bind: dict[int, str] = field(default_factory=dict)
     """4 and 6 -> the address to connect from."""
     bind_enforce: bool = False

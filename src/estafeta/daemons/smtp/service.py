@@ -188,6 +188,7 @@ def manner_of(conf: Config, settings: ClientSettings, *, lmtp: bool) -> Manner:
         xforward=settings.send_xforward_command,
         xforward_timeout=settings.xforward_timeout,
         line_limit=settings.line_length_limit,
+        convert=not conf.disable_mime_output_conversion,
         bind={4: settings.bind_address, 6: settings.bind_address6},
         bind_enforce=settings.bind_address_enforce,
         discard=_keywords(settings.discard_ehlo_keywords),

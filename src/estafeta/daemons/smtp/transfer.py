@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from functools import partial
 from typing import Protocol
 
 from estafeta.base import log
 from estafeta.daemons.smtp.connection import Connection, Manner
 from estafeta.daemons.smtp.errors import Failure, Garbled, said
 from estafeta.mail.outcome import Outcome, Sent
+from estafeta.mail.seven_bit import seven_bit
 from estafeta.queue.place import Place
 from estafeta.queue.record import Damaged
 from estafeta.services.delivery import Delivery
@@ -62,6 +64,7 @@ class Letter:
 
     __slots__ = (
         "_content",
+        "_converted",
         "connected",
         "delivery",
         "final",
@@ -96,20 +99,24 @@ class Letter:
         self.uses = 0
         """Deliveries over the present connection, this one included."""
         self._content: bytes | None = None
+        self._converted = False
 
-    def content(self, reader: Content, line_limit: int) -> bytes:
-        """The whole message as it goes after DATA; read once, whatever the number of servers tried."""
-        if self._content is None:
+    def content(self, reader: Content, line_limit: int, *, convert: bool = False) -> bytes:
+        """The whole message as it goes after DATA; read once, whatever the number of servers tried.
+
+        `convert`: without 8-bit parts. Raises Unreadable.
+        """
+        if self._content is None or self._converted != convert:
             try:
-                whole = reader.content(self.delivery.place)
+                whole = self.prefix + reader.content(self.delivery.place)
             except (OSError, Damaged) as error:
                 raise Unreadable(str(error)) from error
-            if self.prefix:
-                whole = self.prefix + whole
+            if convert:
+                whole = seven_bit(whole)
             if line_limit and has_long_line(whole, line_limit):
                 self.folding(line_limit)
                 whole = fold_lines(whole, line_limit)
-            self._content = encode_content(whole)
+            self._content, self._converted = encode_content(whole), convert
         return self._content
 
     def folding(self, line_limit: int) -> None:
@@ -161,9 +168,7 @@ async def transfer(connection: Connection, letter: Letter, reader: Content, mann
 
 async def _converse(connection: Connection, letter: Letter, reader: Content, manner: Manner) -> bool:
     letter.trouble.clear()
-    # Read before DATA: what cannot be read must not be promised. It is in the page cache as a rule.
-    small = letter.size <= SMALL
-    content = letter.content(reader, manner.line_limit) if small and not letter.probe else b""
+    content = None if letter.probe else await _prepared(connection, letter, reader, manner)
     refusal = _unsuitable(connection, letter, reader)
     if refusal is not None:
         letter.fail_all(refusal)
@@ -180,10 +185,10 @@ async def _converse(connection: Connection, letter: Letter, reader: Content, man
         return await reset(connection, manner)
     if not ready:
         return await reset(connection, manner)
-    if small:
+    if content is not None and len(content) <= SMALL + PIECE:
         connection.stream.write(content)
     else:
-        early = await _send_large(connection, letter, reader, manner)
+        early = await _send_large(connection, letter, reader, manner, content)
         if early is not None:
             for index in accepted:
                 _judge_end(connection, letter, index, early)
@@ -200,6 +205,20 @@ async def _converse(connection: Connection, letter: Letter, reader: Content, man
         _judge_end(connection, letter, index, await connection.reply())
     connection.pipelined = False
     return True
+
+
+async def _prepared(connection: Connection, letter: Letter, reader: Content, manner: Manner) -> bytes | None:
+    """The content to send in one piece; None when it is large, to be read while it is sent.
+
+    It is read before MAIL FROM: what cannot be read must not be promised. A small one is in the page cache as a rule.
+    """
+    convert = manner.convert and letter.delivery.encoding == "8bit" and not connection.extensions.eight_bit
+    if letter.size <= SMALL:
+        return letter.content(reader, manner.line_limit, convert=convert)
+    if not convert:
+        return None
+    work = partial(letter.content, reader, manner.line_limit, convert=True)
+    return await asyncio.get_running_loop().run_in_executor(None, work)
 
 
 def _unsuitable(connection: Connection, letter: Letter, reader: Content) -> Failure | None:
@@ -331,11 +350,34 @@ async def _recipients(
     return accepted
 
 
-async def _send_large(connection: Connection, letter: Letter, reader: Content, manner: Manner) -> Reply | None:
-    """Send content by pieces, at the server's pace. A refusal that comes before the end is returned."""
+async def _send_large(
+    connection: Connection, letter: Letter, reader: Content, manner: Manner, content: bytes | None
+) -> Reply | None:
+    """Send content by pieces, at the server's pace; `content` is there if it had to be made as a whole.
+
+    A refusal that comes before the end is returned.
+    """
     connection.doing = "sending message body"
     stream = connection.stream
     stream.timeout = manner.data_xfer_timeout
+    if content is not None:
+        for at in range(0, len(content), PIECE):
+            stream.write(content[at : at + PIECE])
+            await stream.drain()
+            if stream.gone:
+                break
+    else:
+        await _send_pieces(connection, letter, reader, manner)
+    if stream.gone:
+        # Hung up in the middle; perhaps it has said why.
+        answer = await connection.reply()
+        connection.sound = False
+        return answer
+    return None
+
+
+async def _send_pieces(connection: Connection, letter: Letter, reader: Content, manner: Manner) -> None:
+    stream = connection.stream
     encoder = ContentEncoder(manner.line_limit)
     pieces = reader.pieces(letter.delivery.place, PIECE)
     loop = asyncio.get_running_loop()
@@ -346,18 +388,12 @@ async def _send_large(connection: Connection, letter: Letter, reader: Content, m
             stream.write(encoder.feed(piece))
             await stream.drain()
             if stream.gone:
-                break
+                return
         stream.write(encoder.finish())
-        if encoder.folded:
-            letter.folding(manner.line_limit)
     finally:
         pieces.close()  # type: ignore[attr-defined]  # Reader.pieces is a generator
-    if stream.gone:
-        # Hung up in the middle; perhaps it has said why.
-        answer = await connection.reply()
-        connection.sound = False
-        return answer
-    return None
+    if encoder.folded:
+        letter.folding(manner.line_limit)
 
 
 def _read(pieces: Iterator[bytes]) -> bytes:
