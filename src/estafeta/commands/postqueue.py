@@ -1,0 +1,136 @@
+"""postqueue(1): list the queue, or have it delivered now. For every user."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+
+from estafeta.base import log
+from estafeta.commands.options import UsageError, parse_options
+from estafeta.commands.queue_listing import as_json, traditional
+from estafeta.commands.terminal import Terminal
+from estafeta.config.instance import Config, ConfigError
+from estafeta.services.queue_control import FLUSH, Control, ask
+from estafeta.services.showq import Shown, fetch, listing
+from estafeta.services.trigger import QMGR_FLUSH, trigger
+from estafeta.skeleton.log import for_command
+
+EX_UNAVAILABLE = 69
+LETTERS = "c:fi:jps:v"
+USAGE = "usage: postqueue -f | postqueue -i queueid | postqueue -j | postqueue -p | postqueue -s site"
+PATIENCE = 600.0
+"""Seconds without a word from the list service."""
+
+
+class _Fatal(Exception):
+    """The command ends here; the text is its last line."""
+
+
+def main(words: list[str] | None = None) -> int:
+    """The console script. Exit status 0, or 69 as Postfix has it for every failure."""
+    before = log.install(Terminal("postqueue"))
+    try:
+        return run(sys.argv[1:] if words is None else words)
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough; at exit Python would try to flush once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except UsageError:
+        log.fatal(USAGE)
+    except (_Fatal, ConfigError) as error:
+        log.fatal(str(error))
+    finally:
+        log.install(before)
+    return EX_UNAVAILABLE
+
+
+def run(words: list[str]) -> int:
+    options, rest = parse_options("postqueue", words, LETTERS)
+    actions = [(letter, value) for letter, value in options if letter in "fijps"]
+    directory = next((value for letter, value in options if letter == "c"), None)
+    if rest or len({letter for letter, _ in actions}) != 1:
+        raise _Fatal(USAGE)
+    if directory is not None:
+        os.environ["MAIL_CONFIG"] = directory
+    conf = Config.load()
+    for_command("postqueue", conf)
+    for letter, value in actions if actions[0][0] in "is" else actions[:1]:
+        if letter == "f":
+            flush(conf)
+        elif letter == "i":
+            flush_message(conf, value)
+        elif letter == "s":
+            flush_site(conf, value)
+        elif letter == "j":
+            show(as_json(messages(conf)))
+        else:
+            show(traditional(messages(conf), long_ids=conf.enable_long_queue_ids))
+    return 0
+
+
+def show(lines: Iterable[str]) -> None:
+    out = sys.stdout
+    for line in lines:
+        out.write(line.encode("utf-8", "surrogateescape").decode("utf-8", "replace") + "\n")
+    out.flush()
+
+
+def messages(conf: Config) -> Iterator[Shown]:
+    """The queue as the showq service tells it; read by ourselves while the mail system is down, if we may."""
+    try:
+        yield from fetch(conf.queue_directory, PATIENCE)
+    except OSError as error:
+        reason = f"Connect to the {conf.mail_name} showq service: {error.strerror or error}"
+        if not _may_read(conf):
+            raise _Fatal(f"Queue report unavailable - mail system is down ({reason})") from None
+        log.warning(f"Mail system is down -- accessing queue directly ({reason})")
+        try:
+            yield from listing(conf.queue_directory)
+        except OSError as problem:
+            raise _Fatal(f"{problem.filename or conf.queue_directory}: {problem.strerror or problem}") from None
+
+
+def _may_read(conf: Config) -> bool:
+    return os.access(os.path.join(conf.queue_directory, "incoming"), os.R_OK | os.X_OK)
+
+
+def flush(conf: Config) -> None:
+    """Try all mail now."""
+    try:
+        trigger(_public(conf, conf.queue_service_name), QMGR_FLUSH, conf.trigger_timeout)
+    except OSError:
+        raise _Fatal("Cannot flush mail queue - mail system is down") from None
+
+
+def flush_message(conf: Config, queue_id: str) -> None:
+    """Try one message now. An id that nobody knows is no error."""
+    if not queue_id.isalnum() or not queue_id.isascii():
+        raise _Fatal(f'Cannot flush queue ID - invalid name: "{queue_id}"')
+    _control(conf, Control(FLUSH, [queue_id]))
+
+
+def flush_site(conf: Config, site: str) -> None:
+    """Try all mail for one destination now."""
+    if not site or site.startswith("-") or "@" in site or any(char.isspace() for char in site):
+        raise _Fatal(f'Cannot flush mail queue - invalid destination: "{site[:100]}"')
+    _control(conf, Control(FLUSH, site=site))
+
+
+def _control(conf: Config, control: Control) -> None:
+    try:
+        for reply in ask(control, directory=conf.queue_directory):
+            if reply.reason:
+                raise _Fatal(reply.reason)
+    except PermissionError:
+        raise _Fatal("Cannot flush this mail: only root and the mail system's owner may; use postqueue -f") from None
+    except OSError:
+        raise _Fatal("Cannot flush mail queue - mail system is down") from None
+
+
+def _public(conf: Config, service: str) -> str:
+    return os.path.join(conf.queue_directory, "public", service)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,149 @@
+"""postsuper(1): delete, hold, release, requeue and expire queued mail. For the administrator.
+
+While qmgr runs it is asked, since it has messages in memory; while it does not, the queue's lock is ours and the same
+changes are made here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Iterable
+
+from estafeta.base import log
+from estafeta.commands.options import UsageError, parse_options
+from estafeta.commands.queue_repair import change_offline, purge
+from estafeta.commands.terminal import Terminal
+from estafeta.config.instance import Config, ConfigError
+from estafeta.queue.keeper import SpoolBusy
+from estafeta.services.queue_control import DELETE, EXPIRE, HOLD, RELEASE, REQUEUE, Control, ControlReply, ask
+from estafeta.skeleton.log import for_command
+
+LETTERS = "c:d:e:f:h:H:psr:Sv"
+USAGE = (
+    "usage: postsuper [-c config_dir] [-d queue_id (delete)] [-e queue_id (expire)] [-f queue_id (expire and/or "
+    "un-hold)] [-h queue_id (hold)] [-H queue_id (un-hold)] [-p (purge temporary files)] [-r queue_id (requeue)] "
+    "[-s (structure fix)] [-S (redundant structure fix)][-v (verbose)] [queue...]"
+)
+OPERATIONS = {"d": DELETE, "e": EXPIRE, "f": EXPIRE, "h": HOLD, "H": RELEASE, "r": REQUEUE}
+ORDER = (DELETE, EXPIRE, HOLD, RELEASE, REQUEUE)
+WORDS = {
+    DELETE: ("removed", "Deleted"),
+    EXPIRE: ("expired", "Force-expired"),
+    HOLD: ("placed on hold", "Placed on hold"),
+    RELEASE: ("released from hold", "Released from hold"),
+    REQUEUE: ("requeued", "Requeued"),
+}
+QUEUES = frozenset({"maildrop", "incoming", "active", "deferred", "hold", "bounce", "defer", "trace", "flush"})
+ALL = "ALL"
+
+
+class _Fatal(Exception):
+    """The command ends here; the text is its last line."""
+
+
+def main(words: list[str] | None = None) -> int:
+    """The console script. Exit status 0, or 1."""
+    before = log.install(Terminal("postsuper"))
+    try:
+        return run(sys.argv[1:] if words is None else words)
+    except UsageError:
+        log.fatal(USAGE)
+    except (_Fatal, ConfigError) as error:
+        log.fatal(str(error))
+    finally:
+        log.install(before)
+    return 1
+
+
+def run(words: list[str]) -> int:
+    options, queues = parse_options("postsuper", words, LETTERS)
+    directory = next((value for letter, value in options if letter == "c"), None)
+    if directory is not None:
+        os.environ["MAIL_CONFIG"] = directory
+    conf = Config.load()
+    for_command("postsuper", conf, direct=True)
+    for queue in queues:
+        if queue not in QUEUES:
+            raise _Fatal(f"invalid directory name: {queue}")
+    if not os.access(os.path.join(conf.queue_directory, "incoming"), os.W_OK | os.X_OK):
+        raise _Fatal("use of this command is reserved for the superuser")
+    letters = {letter for letter, _ in options} - {"c", "v"}
+    if letters & {"p", "s", "S"} or not letters:
+        purge(conf.queue_directory)
+    wanted: dict[str, list[str]] = {}
+    release = False
+    for letter, value in options:
+        if letter in OPERATIONS:
+            wanted.setdefault(OPERATIONS[letter], []).extend(_ids(value))
+            release = release or letter == "f"
+    if release:
+        wanted.setdefault(RELEASE, []).extend(wanted[EXPIRE])
+    for operation in ORDER:
+        if operation in wanted:
+            change(conf, operation, wanted[operation], queues)
+    return 0
+
+
+def _ids(value: str) -> list[str]:
+    if value == "-":
+        return [line.strip() for line in sys.stdin if line.strip()]
+    return [value]
+
+
+def change(conf: Config, operation: str, ids: list[str], queues: list[str]) -> None:
+    """Do it and say how many messages it was done to."""
+    everything = ALL in ids
+    good = [] if everything else list(_valid(ids))
+    done, summary = WORDS[operation]
+    count = 0
+    if everything or good:
+        reply = request(conf, Control(operation, good, _searched(queues)))
+        count = reply.count
+        if not everything:
+            for queue_id in reply.queue_ids:
+                log.info(f"{queue_id}: {done}")
+        if reply.reason:
+            log.info(f"{summary}: {count} {_messages(count)}")
+            raise _Fatal(reply.reason)
+    log.info(f"{summary}: {count} {_messages(count)}")
+
+
+def _messages(count: int) -> str:
+    return "message" if count == 1 else "messages"
+
+
+def _valid(ids: Iterable[str]) -> Iterable[str]:
+    for queue_id in ids:
+        if queue_id.isalnum() and queue_id.isascii():
+            yield queue_id
+        else:
+            log.warning(f"invalid mail queue id: {queue_id}")
+
+
+def _searched(queues: list[str]) -> list[str]:
+    """Of the named queues those that hold messages. None of them: no message is meant."""
+    if not queues:
+        return []
+    return [queue for queue in queues if queue in {"incoming", "active", "deferred", "hold"}] or ["none"]
+
+
+def request(conf: Config, control: Control) -> ControlReply:
+    """Ask qmgr, or do it ourselves while there is none."""
+    try:
+        for reply in ask(control, directory=conf.queue_directory):
+            if reply.last:
+                return reply
+    except (FileNotFoundError, ConnectionRefusedError):
+        try:
+            return asyncio.run(change_offline(conf, control))
+        except SpoolBusy:
+            raise _Fatal("the queue manager is starting or ending: try again in a moment") from None
+    except OSError as error:
+        raise _Fatal(f"cannot talk to the queue manager: {error.strerror or error}") from None
+    raise _Fatal("cannot talk to the queue manager: it gave no answer")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""What postsuper does to the queue while no queue manager runs: the same changes, under the same lock."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Iterable
+
+from estafeta.base import log
+from estafeta.config.instance import Config
+from estafeta.queue import scan
+from estafeta.queue.journal import SpoolError
+from estafeta.queue.keeper import Found, Keeper
+from estafeta.queue.place import Place
+from estafeta.queue.record import Damaged
+from estafeta.queue.spool import MessageGone
+from estafeta.services.queue_control import DELETE, HOLD, RELEASE, Control, ControlReply
+
+_QUEUES = {
+    DELETE: ("hold", "incoming", "deferred"),
+    HOLD: ("incoming", "deferred"),
+    RELEASE: ("hold",),
+}
+
+
+async def change_offline(conf: Config, control: Control) -> ControlReply:
+    """Delete, hold or release without qmgr. Raises SpoolBusy when somebody else has the queue."""
+    if control.operation not in _QUEUES:
+        return ControlReply(True, reason=f"cannot {control.operation} messages while the mail system is down")
+    keeper = Keeper(directory=conf.queue_directory, hash_names=conf.hash_queue_names, hash_depth=conf.hash_queue_depth)
+    keeper.lock()
+    changed: list[str] = []
+    try:
+        wanted = set(control.queue_ids)
+        queues = [queue for queue in _QUEUES[control.operation] if not control.queues or queue in control.queues]
+        # "active" is memory: while nobody runs, what was there is in incoming or deferred.
+        if "active" in control.queues and "incoming" not in queues and "incoming" in _QUEUES[control.operation]:
+            queues.append("incoming")
+        moves: list[tuple[Place, object]] = []
+        async for found in _found(keeper, queues):
+            queue_id = found.envelope.queue_id
+            if wanted and queue_id not in wanted:
+                continue
+            changed.append(queue_id)
+            if control.operation == DELETE:
+                keeper.release(found.place, queue_id)
+            else:
+                found.envelope.hold_reason = ""
+                if control.operation == RELEASE:
+                    found.envelope.attempt_after = time.time()
+                moves.append((found.place, found.envelope))
+        if moves:
+            await (keeper.hold if control.operation == HOLD else keeper.unhold)(moves)  # type: ignore[arg-type]
+        unknown = [queue_id for queue_id in control.queue_ids if queue_id not in set(changed)]
+        return ControlReply(True, len(changed), unknown=unknown, queue_ids=changed)
+    except SpoolError as error:
+        return ControlReply(True, 0, reason=str(error))
+    finally:
+        await keeper.close()
+
+
+async def _found(keeper: Keeper, queues: Iterable[str]) -> AsyncIterator[Found]:
+    if "incoming" in queues:
+        async for found in keeper.recover():
+            yield found
+    for queue in ("deferred", "hold"):
+        if queue not in queues:
+            continue
+        files = keeper.deferred() if queue == "deferred" else keeper.held()
+        for _, _, path in await asyncio.to_thread(list, files):
+            try:
+                yield keeper.load(path)
+            except MessageGone:
+                continue
+            except Damaged as error:
+                keeper.corrupt(path, str(error))
+
+
+def purge(directory: str) -> None:
+    """Remove what unfinished writes have left, as `-p` and `-s` ask. The rest of the structure needs no repair here:
+    a message file is found in whichever folder of its queue it lies."""
+    try:
+        _, _, drafts = scan.incoming(directory)
+        scan.remove_litter(directory, drafts)
+    except OSError as error:
+        log.warning(f"{os.path.join(directory, 'incoming')}: {error.strerror}")

@@ -1,0 +1,126 @@
+"""What mailq shows: the queued messages, with the recipients that still wait and the reasons.
+
+The showq service (`public/showq`) sends the whole list to whoever connects, in frames of some messages each, an empty
+one last. Messages in journals and in memory are known to qmgr, which is asked; what lies in deferred/ and hold/ is read
+from its files. While no qmgr runs, the journals are read as well: then the list is complete without any process of
+ours, for who may read the files.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+
+import msgspec
+
+from estafeta.base import log
+from estafeta.mail.envelope import Envelope
+from estafeta.net.frames import LARGEST_FRAME
+from estafeta.queue import scan
+from estafeta.queue.files import MessageFiles
+from estafeta.queue.progress import ProgressJournal
+from estafeta.queue.record import Damaged
+from estafeta.queue.spool import MessageGone
+from estafeta.services.queue_control import LIST, Control, ask
+
+SOCKET = "public/showq"
+PIECE = 200
+"""Messages in one frame."""
+
+
+class Shown(msgspec.Struct, array_like=True):
+    """One message. `queue`: incoming, active, deferred or hold. `recipients`: (address, reason or "")."""
+
+    queue: str
+    queue_id: str
+    arrived: float
+    size: int
+    sender: str
+    recipients: list[tuple[str, str]]
+    forced_expire: bool = False
+
+
+encode = msgspec.msgpack.Encoder().encode
+decode = msgspec.msgpack.Decoder(list[Shown]).decode
+
+
+def shown(queue: str, envelope: Envelope, done: list[int] | None = None) -> Shown:
+    """A message as it is shown; recipients that are done are left out."""
+    settled = {*envelope.done, *(done or ())}
+    troubles = envelope.troubles
+    recipients = [
+        (each.address, troubles[index].text if index in troubles else "")
+        for index, each in enumerate(envelope.recipients)
+        if index not in settled
+    ]
+    return Shown(queue, envelope.queue_id, envelope.arrived, envelope.size, envelope.sender, recipients)
+
+
+def fetch(directory: str, timeout: float) -> Iterator[Shown]:
+    """Ask the showq service; blocks. Raises OSError when it is away."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
+        peer.settimeout(timeout)
+        peer.connect(os.path.join(directory, SOCKET))
+        with peer.makefile("rb") as stream:
+            while True:
+                head = stream.read(4)
+                length = int.from_bytes(head, "big")
+                if len(head) < 4 or length > LARGEST_FRAME:
+                    raise ConnectionError("the list ended early")
+                messages = decode(stream.read(length))
+                if not messages:
+                    return
+                yield from messages
+
+
+def listing(directory: str = ".") -> Iterator[Shown]:
+    """Every queued message, for who may read the queue; blocks. Raises OSError.
+
+    A message that moves while we look may be missed, or be named twice by qmgr and by its file: it is shown once.
+    """
+    seen: set[str] = set()
+    for message in _not_in_files(directory):
+        if message.queue_id not in seen:
+            seen.add(message.queue_id)
+            yield message
+    files = MessageFiles(directory=directory, hash_names=(), hash_depth=0)
+    for queue in ("deferred", "hold"):
+        for queue_id, _, path in files.listing(queue):
+            if queue_id in seen:
+                continue
+            try:
+                _, envelope = files.load(path)
+            except MessageGone:
+                continue
+            except Damaged as error:
+                log.warning(str(error))
+                continue
+            yield shown(queue, envelope)
+
+
+def _not_in_files(directory: str) -> Iterator[Shown]:
+    try:
+        for reply in ask(Control(LIST), directory=directory):
+            for each in reply.messages:
+                yield shown(each.queue, each.envelope)
+    except (FileNotFoundError, ConnectionError):
+        yield from _in_journals(directory)
+
+
+def _in_journals(directory: str) -> Iterator[Shown]:
+    """What is in incoming/, less what the progress journal says is finished."""
+    marks = ProgressJournal(directory=directory).replay()
+    segments, large, _ = scan.incoming(directory)
+    for path in segments:
+        finished = set(marks.released.get(path, ()))
+        for place, envelope in scan.scan_segment(directory, path).messages:
+            if place.offset not in finished:
+                yield shown("incoming", envelope, marks.done.get(envelope.queue_id))
+    files = MessageFiles(directory=directory, hash_names=(), hash_depth=0)
+    for path in large:
+        try:
+            _, envelope = files.load(path)
+        except (MessageGone, Damaged):
+            continue
+        yield shown("incoming", envelope, marks.done.get(envelope.queue_id))
