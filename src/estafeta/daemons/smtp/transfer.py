@@ -12,6 +12,7 @@ server does better.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 from functools import partial
 from typing import Protocol
@@ -38,6 +39,7 @@ from estafeta.wire.smtp.client_reply import Reply
 SMALL = 256 * 1024
 """Bytes of content that are read and sent in one piece."""
 PIECE = 128 * 1024
+_BREAKING = re.compile("[\r\n\0]")
 END_OF_DATA = "sending end of data -- message may be sent more than once"
 
 
@@ -260,6 +262,10 @@ async def _envelope(connection: Connection, letter: Letter, reader: Content, man
     )
     asked = list(letter.left)
     recipients = [rcpt_command(delivery.recipients[i], offered, quoting=manner.quoting) for i in asked]
+    if _BREAKING.search(mail) or any(map(_BREAKING.search, recipients)):
+        asked, recipients = _without_breaks(letter, mail, asked, recipients)
+        if not asked:
+            return [], False
     stream = connection.stream
     pipelining = offered.pipelining
     connection.pipelined = pipelining
@@ -304,6 +310,17 @@ async def _envelope(connection: Connection, letter: Letter, reader: Content, man
     elif not ready and answer.kind not in (4, 5):
         connection.sound = False
     return accepted, ready
+
+
+def _without_breaks(letter: Letter, mail: str, asked: list[int], recipients: list[str]) -> tuple[list[int], list[str]]:
+    """Leave out addresses with line ends in them: on the wire they would be commands of somebody's own."""
+    if _BREAKING.search(mail):
+        letter.fail_all(Failure("5.1.7", "the sender address contains control characters", hard=True))
+        return [], []
+    kept = [(index, command) for index, command in zip(asked, recipients, strict=True) if not _BREAKING.search(command)]
+    for index in set(asked) - {index for index, _ in kept}:
+        letter.fail(index, Failure("5.1.3", "the recipient address contains control characters", hard=True))
+    return [index for index, _ in kept], [command for _, command in kept]
 
 
 async def _first_answer(connection: Connection) -> Reply:

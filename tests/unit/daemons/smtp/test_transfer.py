@@ -14,7 +14,7 @@ from estafeta.daemons.smtp.connection import Connection, Manner
 from estafeta.daemons.smtp.mx import Server
 from estafeta.daemons.smtp.transfer import Letter, Stale, transfer
 from estafeta.mail.envelope import Recipient
-from estafeta.mail.outcome import Bounced, Outcome
+from estafeta.mail.outcome import Bounced, Outcome, Sent
 from estafeta.net.stream import PeerGone, Stream
 from estafeta.queue.place import Place
 from estafeta.services.delivery import Delivery
@@ -59,19 +59,21 @@ class FakeReader:
         yield HEAD + BODY
 
 
-def letter_to(*recipients: str) -> Letter:
+def letter_to(*recipients: str, sender: str = "s@x") -> Letter:
     def settle(letter: Letter, index: int, outcome: Outcome) -> Outcome:
         assert letter.outcomes[index] is None
         return outcome
 
     place = Place("x", 0, len(HEAD), len(BODY), 0)
     whom = [Recipient(each) for each in recipients]
-    return Letter(Delivery(1, place, "3F2A", "smtp", "b.example", "s@x", whom, 0.0, 0.0, 0.0, 20), settle)
+    return Letter(Delivery(1, place, "3F2A", "smtp", "b.example", sender, whom, 0.0, 0.0, 0.0, 20), settle)
 
 
-def run(said: list[bytes], keywords: dict[str, str], *, lmtp: bool, uses: int) -> tuple[Letter, FakeStream, bool]:
+def run(
+    said: list[bytes], keywords: dict[str, str], *, lmtp: bool = False, uses: int = 1, letter: Letter | None = None
+) -> tuple[Letter, FakeStream, bool]:
     stream = FakeStream(said)
-    letter = letter_to("a@b", "c@b", "d@b")
+    letter = letter or letter_to("a@b", "c@b", "d@b")
     connection = Connection(cast(Stream, stream), Server("mx.example", "192.0.2.1", 25), 0.0)
     connection.extensions = Extensions(keywords)
     connection.uses = uses
@@ -141,3 +143,16 @@ def test_step_by_step_without_pipelining() -> None:
     assert all(isinstance(outcome, Bounced) for outcome in letter.outcomes)
     assert b"DATA" not in stream.sent
     assert stream.sent.endswith(b"RSET\r\n")
+
+
+def test_an_address_cannot_smuggle_commands() -> None:
+    letter = letter_to("a@b", "x\r\nRCPT TO:<y@z>@b")
+    said = [b"250 ok\r\n250 ok\r\n354 go\r\n250 done\r\n"]
+    _, stream, _ = run(said, {"PIPELINING": ""}, letter=letter)
+    assert [type(outcome) for outcome in letter.outcomes] == [Sent, Bounced]
+    assert b"y@z" not in stream.sent
+
+    letter = letter_to("a@b", sender="x\nDATA")
+    _, stream, _ = run([b"250 reset\r\n"], {"PIPELINING": ""}, letter=letter)
+    assert isinstance(letter.outcomes[0], Bounced)
+    assert stream.sent == b"RSET\r\n"
