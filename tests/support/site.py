@@ -132,6 +132,8 @@ class Site:
     def _make_folders(self) -> None:
         for folder in (self.config, self.queue, self.data, self.mailboxes, *(self.queue / n for n in QUEUE_FOLDERS)):
             folder.mkdir()
+        for folder in (self.data, *(self.queue / n for n in QUEUE_FOLDERS)):
+            folder.chmod(0o700)
         for name, mode in (("pid", 0o755), ("public", 0o2710), ("maildrop", 0o1730)):
             (self.queue / name).mkdir()
             (self.queue / name).chmod(mode)
@@ -153,7 +155,6 @@ class Site:
     def write_main(self, main: dict[str, str]) -> None:
         """Write main.cf: the defaults of a site, with `main` on top."""
         uid, gid = self._delivery_ids()
-        (self.config / "mailboxes").write_text("/^([^@]+)@(.*)$/  $2/$1/\n")
         settings = {
             "compatibility_level": "3.6",
             "queue_directory": str(self.queue),
@@ -173,7 +174,7 @@ class Site:
             "alias_database": "",
             "virtual_mailbox_domains": "example.test",
             "virtual_mailbox_base": str(self.mailboxes),
-            "virtual_mailbox_maps": f"regexp:{self.config / 'mailboxes'}",
+            "virtual_mailbox_maps": "mailbox:%d/%u/",
             "virtual_uid_maps": f"static:{uid}",
             "virtual_gid_maps": f"static:{gid}",
             "virtual_minimum_uid": "1",

@@ -1,9 +1,12 @@
 """The process's log sink: Postfix's lines, formatted once, written in batches.
 
 `Nov 21 09:30:00 host postfix/smtpd[123]: text` goes to `maillog_file`, which master opens and every process inherits,
-so that a worker without rights or in a chroot writes directly; or, without the syslog daemon's time and host fields, to
-syslog. An information line may wait up to 50 ms for others, which saves a system call for most of them; a warning or
-worse is written at once, with everything before it, and so is the rest at the end of the process.
+so that a worker without rights or in a chroot writes directly; or, without the host field, to syslog.
+
+While little happens, lines leave at the end of the turn of the event loop in which they were made, so that the lines of
+several processes about one message stand in their order. A process with much to say collects them for up to 50 ms,
+which saves a system call for most of them. A warning or worse is written at once, with everything before it, and so
+is the rest at the end of the process.
 
 A daemon calls `for_daemon`, a command `for_command`.
 """
@@ -16,7 +19,8 @@ import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from time import localtime, strftime, time
+from threading import get_ident
+from time import localtime, monotonic, strftime, time
 from typing import Any
 
 from estafeta.base import log
@@ -27,6 +31,8 @@ from .log_targets import Descriptor, Postlog, Syslog, Target, facility_code, ope
 
 LATEST = 0.05
 """Seconds that an information line may wait."""
+PROMPT = 8
+"""Batches within that time that do not wait."""
 MOST_HELD = 512
 """Lines held back at most."""
 
@@ -49,23 +55,27 @@ class LineSink:
     """Formats and batches. `defer(seconds, function)` is the event loop's call_later; without it nothing waits."""
 
     __slots__ = (
+        "_begun",
         "_defer",
         "_heads",
         "_lines",
         "_name",
         "_pid",
+        "_prompt",
         "_second",
         "_stamp",
+        "_thread",
         "_waiting",
         "host",
         "target",
-        "tee",
     )
 
-    def __init__(self, target: Target, syslog_name: str, program: str, host: str, tee: Target | None = None) -> None:
+    def __init__(self, target: Target, syslog_name: str, program: str, host: str) -> None:
         self.target = target
-        self.tee = tee
         self.host = host
+        self._thread = get_ident()
+        self._begun = 0.0
+        self._prompt = 0
         self._name = syslog_name
         self._pid = os.getpid()
         self._heads: dict[str | None, str] = {None: self._head(program)}
@@ -91,20 +101,31 @@ class LineSink:
             head = self._heads[program] = self._head(program or "")
         if not text.isprintable():
             text = printable(text)
+        if get_ident() != self._thread:
+            self.target.write([(level, self._stamp, head + PREFIX[level] + text)], self.host)
+            return
         self._lines.append((level, self._stamp, head + PREFIX[level] + text))
         if level >= WARNING or self._defer is None or len(self._lines) >= MOST_HELD:
             self.flush()
         elif not self._waiting:
             self._waiting = True
-            self._defer(LATEST, self._late)
+            self._defer(self._patience(), self._late)
 
     def flush(self) -> None:
         """Write what is held."""
         if self._lines:
             lines, self._lines = self._lines, []
             self.target.write(lines, self.host)
-            if self.tee is not None:
-                self.tee.write(lines, self.host)
+
+    def _patience(self) -> float:
+        """How long the batch that begins now may wait."""
+        since = monotonic() - self._begun
+        if since > LATEST:
+            self._begun += since
+            since = 0.0
+            self._prompt = PROMPT
+        self._prompt -= 1
+        return 0.0 if self._prompt >= 0 else LATEST - since
 
     def _late(self) -> None:
         self._waiting = False

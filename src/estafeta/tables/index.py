@@ -22,6 +22,7 @@ TYPES: dict[str, str] = {
     "hash": "estafeta.tables.indexed:IndexedTable",
     "inline": "estafeta.tables.inline:InlineTable",
     "lmdb": "estafeta.tables.lmdb_file:LmdbTable",
+    "mailbox": "estafeta.tables.mailbox:MailboxTable",
     "pcre": "estafeta.tables.pcre:PcreTable",
     "pipemap": "estafeta.tables.combined:PipeTable",
     "randmap": "estafeta.tables.combined:RandomTable",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Callable
 
 from estafeta.base import log
 from estafeta.base.log import ERROR, FATAL, INFO, WARNING
-from estafeta.skeleton.log import MOST_HELD, LineSink, host_label, printable, stamp
+from estafeta.skeleton.log import LATEST, MOST_HELD, PROMPT, LineSink, host_label, printable, stamp
 from estafeta.skeleton.log_targets import Lines, allowed, facility_code, painted, plain
 
 
@@ -84,11 +85,29 @@ def test_information_waits_for_others_and_goes_in_one_batch() -> None:
     for text in "abc":
         sink(INFO, text, None)
     assert kept.batches == []
-    assert timer.delays == [0.05]
+    assert len(timer.waiting) == 1
     timer.fire()
     assert [len(batch) for batch in kept.batches] == [3]
     sink(INFO, "d", None)
     assert len(timer.waiting) == 1
+
+
+def test_lines_wait_longer_only_when_there_are_many() -> None:
+    sink, _, timer = sink_with_timer()
+    for _ in range(PROMPT + 1):
+        sink(INFO, "x", None)
+        timer.fire()
+    assert timer.delays[:PROMPT] == [0.0] * PROMPT
+    assert 0 < timer.delays[PROMPT] <= LATEST
+
+
+def test_a_line_of_another_thread_is_written_there_and_then() -> None:
+    sink, kept, timer = sink_with_timer()
+    other = threading.Thread(target=sink, args=(INFO, "from a thread", None))
+    other.start()
+    other.join()
+    assert len(kept.lines) == 1
+    assert timer.waiting == []
 
 
 def test_a_warning_is_written_at_once_with_all_before_it() -> None:

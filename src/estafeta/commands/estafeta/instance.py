@@ -46,7 +46,7 @@ alias_maps =
 alias_database =
 virtual_mailbox_domains = $mydomain
 virtual_mailbox_base = {folder}/mail
-virtual_mailbox_maps = regexp:{folder}/etc/mailboxes
+virtual_mailbox_maps = mailbox:%d/%u/
 virtual_uid_maps = static:{uid}
 virtual_gid_maps = static:{gid}
 virtual_minimum_uid = {least_uid}
@@ -54,12 +54,6 @@ virtual_minimum_uid = {least_uid}
 # Nothing leaves this machine by accident: mail for other domains is refused. Remove both lines to send it for real.
 smtpd_relay_restrictions = reject_unauth_destination
 default_transport = error:5.7.1 only {domain} is delivered here: see default_transport in main.cf
-"""
-
-MAILBOXES = """\
-# Address -> mailbox below virtual_mailbox_base; the "/" at its end makes it a Maildir. The first line that matches
-# counts.
-/^([^@\\/]+)@(.*)$/    $2/$1/
 """
 
 MASTER_CF = """\
@@ -142,7 +136,6 @@ def make(folder: Path, port: int, domain: str) -> bool:
         check_reach(folder, who)
         values = {"folder": folder, "domain": domain, "port": port, "least_uid": min(who.uid, 100) or 1}
         values |= {"owner": who.owner, "group": who.group, "uid": who.uid, "gid": who.gid}
-        (config / "mailboxes").write_text(MAILBOXES)
         (config / "master.cf").write_text(MASTER_CF.format(**values))
         mail = folder / "mail"
         mail.mkdir(mode=0o755, exist_ok=True)
