@@ -16,7 +16,7 @@ from estafeta.base import log
 from estafeta.base.fs_identity import acting_as
 from estafeta.tables.index_build import FIRST_MAP, LARGEST_MAP, Meta, write_index
 from estafeta.tables.indexed import IndexedTable
-from estafeta.tables.lmdb_env import LONGEST_KEY, encode, is_lmdb
+from estafeta.tables.lmdb_env import LONGEST_KEY, MAGIC_END, encode, has_magic
 from estafeta.tables.source import Stamp
 from estafeta.tables.table import Flags, TableError
 
@@ -89,6 +89,7 @@ class _Replacement(IndexUpdate):
         self._from_source = truncate
         self._stamp = Stamp.of_path(name)
         self._entries: dict[str, str] = {}
+        self._lock = _FolderLock(os.path.dirname(name) or ".")
         exists = os.path.exists(self._index)
         if not exists and not create:
             raise TableError(f"open database {self._index}: No such file or directory", f"run postmap {self.spec}")
@@ -124,6 +125,7 @@ class _Replacement(IndexUpdate):
             self._save_as_root(raw, meta, mode, error)
         except OSError as error:
             raise TableError(f"open database {self._index}: {error.strerror}") from None
+        self._lock.release()
 
     def _save_as_root(self, raw: dict[bytes, bytes], meta: Meta, mode: int, error: PermissionError) -> None:
         """The owner of an index may change it though its folder is root's; the new file is root's to put there."""
@@ -151,11 +153,14 @@ class _InPlace(IndexUpdate):
         self._pending: dict[str, bool] = {}
         try:
             self._fd = os.open(self._path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0), mode)
-            fcntl.lockf(self._fd, fcntl.LOCK_EX)
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
         except OSError as error:
             raise TableError(f"open database {self._path}: {error.strerror}", f"run postmap {self.spec}") from None
         self._size = max(FIRST_MAP, 2 * os.fstat(self._fd).st_size)
         self._env = self._open_env()
+        # Postfix's lock is taken last: to open the environment opens and closes the file, which gives such locks up.
+        # Until then the flock above keeps our own programs from one another.
+        fcntl.lockf(self._fd, fcntl.LOCK_EX)
 
     def delete(self, key: str) -> bool:
         key = self._flags.key(key)
@@ -213,7 +218,7 @@ class _InPlace(IndexUpdate):
                     transaction.put(key, value)
 
     def _open_env(self) -> lmdb.Environment:
-        if os.fstat(self._fd).st_size and not is_lmdb(self._path):
+        if os.fstat(self._fd).st_size and not has_magic(os.pread(self._fd, MAGIC_END, 0)):
             if not self._truncate:
                 raise TableError(f"open database {self._path}: not an LMDB file", f"run postmap {self.spec}")
             os.truncate(self._fd, 0)
@@ -221,6 +226,30 @@ class _InPlace(IndexUpdate):
             return lmdb.open(self._path, subdir=False, lock=False, map_size=self._size)
         except lmdb.Error as error:
             raise TableError(f"open database {self._path}: {error}") from None
+
+
+class _FolderLock:
+    """Keeps other updates in a folder waiting while it exists: they read, change and replace a whole file.
+
+    Where the folder cannot be read there is no lock, and the last writer wins.
+    """
+
+    __slots__ = ("_fd",)
+
+    def __init__(self, folder: str) -> None:
+        self._fd = -1
+        try:
+            self._fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
+        except OSError:
+            return
+
+    def release(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    __del__ = release
 
 
 def _status(path: str) -> os.stat_result | None:

@@ -19,6 +19,9 @@ LEAST_MAP = 1 << 24
 """Bytes of address space for reading: a file may grow that far before it must be opened again."""
 
 
+MAGIC_END = 20
+
+
 class Environment:
     """One opened file, shared by all tables of this process that it serves."""
 
@@ -67,7 +70,12 @@ def environment(path: str) -> Environment:
 def is_lmdb(path: str | Path) -> bool:
     """Whether a file begins like an LMDB file (its magic number stands behind the first page's header)."""
     with open(path, "rb") as file:
-        return file.read(20)[16:20] in (b"\xde\xc0\xef\xbe", b"\xbe\xef\xc0\xde")
+        return has_magic(file.read(MAGIC_END))
+
+
+def has_magic(head: bytes) -> bool:
+    """The same, from its first MAGIC_END bytes."""
+    return head[16:MAGIC_END] in (b"\xde\xc0\xef\xbe", b"\xbe\xef\xc0\xde")
 
 
 def encode(text: str) -> bytes:

@@ -257,3 +257,23 @@ def test_root_makes_the_index_as_the_owner_of_the_source(tmp_path: Path) -> None
     status = (tmp_path / "t.db").stat()
     assert (status.st_uid, status.st_gid) == (65534, 65534)
     assert os.geteuid() == 0
+
+
+ADD = """
+import sys
+from estafeta.tables.index_update import open_update
+from estafeta.tables.table import Flags
+change = open_update(
+    sys.argv[1], sys.argv[2], Flags(), truncate=False, create=True, on_duplicate="warn", mode=0o644, nul=True
+)
+change.put(sys.argv[3], "v")
+change.save()
+"""
+
+
+@pytest.mark.parametrize("kind", ["hash", "lmdb"])
+def test_updates_at_the_same_time_are_all_kept(kind: str, tmp_path: Path) -> None:
+    keys = [f"k{number}" for number in range(8)]
+    writers = [subprocess.Popen([sys.executable, "-c", ADD, kind, f"{tmp_path}/t", key]) for key in keys]
+    assert [writer.wait(timeout=60) for writer in writers] == [0] * len(keys)
+    assert sorted(open_table(f"{kind}:{tmp_path}/t").entries()) == [(key, "v") for key in keys]
