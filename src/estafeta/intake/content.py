@@ -29,6 +29,7 @@ class Content:
     __slots__ = (
         "_carry",
         "_fix_strays",
+        "_header_limit",
         "_look_at",
         "_open_line",
         "_start",
@@ -42,9 +43,10 @@ class Content:
         "octets",
     )  # fmt: skip
 
-    def __init__(self, *, fix_strays: bool, strip: bytes = b"") -> None:
+    def __init__(self, *, fix_strays: bool, strip: bytes = b"", header_limit: int = HEADER_LIMIT) -> None:
         self._fix_strays = fix_strays
         self._strip = strip
+        self._header_limit = header_limit
         self._carry = False
         self._start: list[bytes] = []
         self._started = 0
@@ -135,11 +137,11 @@ class Content:
             self._open_line = False
         end = end_of_fields(start, final)
         if end < 0:
-            if self._started > HEADER_LIMIT:
+            if 0 < self._header_limit < self._started:
                 raise HeaderTooBig
             self._start = [start]
             return
-        if end > HEADER_LIMIT:
+        if 0 < self._header_limit < end:
             raise HeaderTooBig
         self._start = []
         self.head = start[:end]

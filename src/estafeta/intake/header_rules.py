@@ -144,6 +144,8 @@ class HeaderRules:
                 box.address, kind, author.context, quoted=box.quoted, queue_id=author.queue_id
             )
             before = text[done : box.start]
+            if done and "," not in before and not before.strip():
+                before = "," + before  # two addresses with nothing but a blank between them
             if new == box.address and not mailboxes.has_route(text, box):
                 written = text[box.start : box.end]
             else:

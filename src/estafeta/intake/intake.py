@@ -129,12 +129,19 @@ class Intake:
         return self.spool.new_id(time.time())
 
     def begin(
-        self, envelope: Envelope, *, from_network: bool, internal: bool = False, mapped: bool = True
+        self,
+        envelope: Envelope,
+        *,
+        from_network: bool,
+        internal: bool = False,
+        mapped: bool = True,
+        bounce: bool = False,
     ) -> Submission:
         """A message with this envelope; its queue_id is from `new_id`.
 
         `internal`: made by the mail system itself, so no copies (always_bcc) and no content filter. `mapped`: canonical
-        maps and virtual aliases apply, unless receive_override_options says otherwise.
+        maps and virtual aliases apply, unless receive_override_options says otherwise. `bounce`: there is nobody to
+        hear a refusal, so a message that breaks a limit is queued all the same, to be returned to its sender.
         """
         return Submission(
             self,
@@ -142,6 +149,7 @@ class Intake:
             from_network=from_network,
             internal=internal,
             mapped=mapped and self._address_mappings,
+            bounce=bounce,
         )
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from estafeta.base import log
 from estafeta.intake import eight_bit, verdict
-from estafeta.intake.content import Content, HeaderTooBig
+from estafeta.intake.content import HEADER_LIMIT, Content, HeaderTooBig
 from estafeta.intake.header_rules import Author, Seen
 from estafeta.intake.mapping import AliasTrouble
 from estafeta.intake.verdict import Queued, Refused, TryAgain, Verdict
@@ -35,7 +35,9 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 class Submission:
     """Made by `Intake.begin`. `envelope` may be changed until `finish`: recipients, content_filter, redirect."""
 
-    def __init__(self, intake: Intake, envelope: Envelope, *, from_network: bool, internal: bool, mapped: bool) -> None:
+    def __init__(
+        self, intake: Intake, envelope: Envelope, *, from_network: bool, internal: bool, mapped: bool, bounce: bool
+    ) -> None:
         self._intake = intake
         self.envelope = envelope
         self.queue_id = envelope.queue_id
@@ -44,7 +46,12 @@ class Submission:
         self._from_network = from_network
         self._internal = internal
         self._mapped = mapped
-        self._content = Content(fix_strays=intake.fix_strays, strip=intake.strip_characters)
+        self._bounce = bounce
+        self._content = Content(
+            fix_strays=intake.fix_strays,
+            strip=intake.strip_characters,
+            header_limit=0 if bounce else HEADER_LIMIT,
+        )
         self._prepended: list[bytes] = []
         self._hold_reason: str | None = None
         self._discarded = False
@@ -82,8 +89,9 @@ class Submission:
             return False
         limit = self._intake.size_limit
         if limit and self._content.size > limit:
-            self._stopped = verdict.TOO_BIG
-            return True
+            self._stopped = self._refusal(verdict.TOO_BIG)
+            if self._stopped is not None:
+                return True
         if self._large is not None:
             return self._content.held > DRAIN_AT
         return self._content.held > self._intake.large_message
@@ -161,14 +169,25 @@ class Submission:
         if not self.envelope.recipients:
             return verdict.NO_RECIPIENTS
         self._complete_envelope()
-        return self._intake.refuse_8bit(self._seen, self._head or b"", self._any_8bit, self._announced_8bit)
+        refused = self._intake.refuse_8bit(self._seen, self._head or b"", self._any_8bit, self._announced_8bit)
+        return self._refusal(refused) if refused is not None else None
+
+    def _refusal(self, refused: Refused) -> Refused | None:
+        """The refusal, or None if nobody is there to hear it: then error(8) returns the message to its sender."""
+        if not self._bounce:
+            return refused
+        reason = f"{refused.dsn} {refused.text.removeprefix('Error: ')}"
+        self.envelope.content_filter = f"error:{reason}"
+        return None
 
     async def _finish_head(self) -> Refused | TryAgain | None:
         """Apply the header rules. A table that is down is kept as the answer, so that streaming can go on."""
         content, envelope = self._content, self.envelope
         raw = content.head or b""
         if self._intake.reject_characters and any(byte in raw for byte in self._intake.reject_characters):
-            return verdict.BAD_CHARACTERS
+            stopped = self._refusal(verdict.BAD_CHARACTERS)
+            if stopped is not None:
+                return stopped
         if self._prepended:
             raw = b"".join((*self._prepended, raw))
         author = Author(self.queue_id, envelope.arrived, envelope.sender, self.full_name, envelope.context)
@@ -182,7 +201,9 @@ class Submission:
         for name, value in self._seen.message_ids:
             log.info(f"{self.queue_id}: {name}={_UNPRINTABLE.sub('?', value)}", PROGRAM)
         if self._seen.received > self._intake.hopcount_limit:
-            return verdict.TOO_MANY_HOPS
+            stopped = self._refusal(verdict.TOO_MANY_HOPS)
+            if stopped is not None:
+                return stopped
         self._head = head + b"\r\n" if content.blank else head
         return None
 
@@ -196,7 +217,7 @@ class Submission:
         if self._intake.reject_characters:
             for piece in body:
                 if any(byte in piece for byte in self._intake.reject_characters):
-                    self._stopped = verdict.BAD_CHARACTERS
+                    self._stopped = self._refusal(verdict.BAD_CHARACTERS)
 
     async def _write_pieces(self, large: LargeMessage) -> None:
         self._look_at_pieces()

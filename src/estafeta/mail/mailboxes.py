@@ -178,9 +178,26 @@ def _without_route(text: str, tokens: list[Token]) -> list[Token]:
 
 
 def _add_bare(text: str, tokens: list[Token], found: list[Mailbox]) -> None:
-    words = [token for token in tokens if token.kind not in (BLANK, COMMENT)]
-    if words:
-        found.append(Mailbox(_joined(text, tokens), words[0].start, words[-1].end, _any_quoted(words)))
+    for part in _apart(tokens):
+        words = [token for token in part if token.kind not in (BLANK, COMMENT)]
+        if words:
+            found.append(Mailbox(_joined(text, part), words[0].start, words[-1].end, _any_quoted(words)))
+
+
+def _apart(tokens: list[Token]) -> list[list[Token]]:
+    """Two words with a blank between them are two addresses: some programs leave the comma out."""
+    parts: list[list[Token]] = [[]]
+    blank = word_before = False
+    for token in tokens:
+        if token.kind in (BLANK, COMMENT):
+            blank = True
+        else:
+            is_word = token.kind in (ATOM, QUOTED)
+            if blank and word_before and is_word:
+                parts.append([])
+            blank, word_before = False, is_word
+        parts[-1].append(token)
+    return parts
 
 
 def _any_quoted(words: list[Token]) -> bool:

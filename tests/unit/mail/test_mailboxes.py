@@ -29,7 +29,7 @@ from estafeta.mail.mailboxes import Mailbox, addresses, replace, scan
         ("a\\ b@c.d", ["a b@c.d"]),
         ("user@[192.0.2.1]", ["user@[192.0.2.1]"]),
         ("user@[192.0.2.1", ["user@[192.0.2.1]"]),
-        ("Ann Bee", ["Ann Bee"]),
+        ("Ann Bee", ["Ann", "Bee"]),
         ("<a@b.c", ["a@b.c"]),
         ("a@b.c>", ["a@b.c>"]),
         ('"unterminated', ["unterminated"]),
@@ -37,7 +37,8 @@ from estafeta.mail.mailboxes import Mailbox, addresses, replace, scan
         ("", []),
         (" , ,", []),
         ("a;b", ["a", "b"]),
-        ("x (a(b)c\\)) y@z", ["x y@z"]),
+        ("x (a(b)c\\)) y@z", ["x", "y@z"]),
+        ('foo bar, "Q" z@w, q.r . s@t', ["foo", "bar", "Q", "z@w", "q.r.s@t"]),
         ("Müller <mü@bücher.example>", ["mü@bücher.example"]),
     ],
 )
