@@ -55,7 +55,7 @@ class Policy:
             name="smtpd_forbid_bare_newline_exclusions",
         )
         self.bare_newline_rule = conf.smtpd_forbid_bare_newline.replace("yes", "normalize")
-        self.space = Space(conf.queue_directory)
+        self.space = Space(".")  # the working directory is the queue directory, in a chroot too
         self.peers = Peers(resolver, lookup=conf.smtpd_peername_lookup)
         self.class_names = frozenset(conf.smtpd_restriction_classes)
         self.client = self._compile("smtpd_client_restrictions", "check_client_access")
