@@ -1,0 +1,221 @@
+"""sendmail(1): mail from local programs goes into the maildrop, mail system up or down.
+
+    sendmail [option ...] [recipient ...]
+
+Exit status 0 only when the message is on stable storage; 75 (try again) or another of sysexits.h otherwise.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+
+import msgspec
+
+from estafeta.base import log
+from estafeta.commands import postdrop
+from estafeta.commands.sendmail import request as requests
+from estafeta.commands.sendmail.message import Input, recipients_in
+from estafeta.commands.sendmail.request import Fatal, Request, complain
+from estafeta.commands.submit_rights import SubmitRights
+from estafeta.config.instance import Config, ConfigError, default_directory
+from estafeta.intake.maildrop import Drop
+from estafeta.mail.envelope import TRACE_VERIFY, Envelope, Recipient
+from estafeta.skeleton.log import for_command
+
+EX_DATAERR, EX_UNAVAILABLE, EX_OSERR, EX_TEMPFAIL, EX_NOPERM = 65, 69, 71, 75, 77
+
+
+def main(words: list[str] | None = None) -> int:
+    """The console script, under any of its names."""
+    log.install(lambda level, text, program: complain(log.PREFIX[level] + text))
+    name = os.path.basename(sys.argv[0])
+    try:
+        request = requests.parse(name, list(sys.argv[1:] if words is None else words))
+        if request.config:
+            path = request.config
+            os.environ["MAIL_CONFIG"] = os.path.dirname(path) or "." if os.path.isfile(path) else path
+        if request.mode in _OTHERS:
+            return _OTHERS[request.mode](request)
+        conf = Config.load(default_directory())
+        for_command("sendmail", conf)
+        if request.mode == requests.STANDALONE:
+            return _standalone(conf)
+        return _enqueue(conf, request)
+    except ConfigError as reason:
+        complain(f"fatal: {reason}")
+        return EX_TEMPFAIL
+    except Fatal as reason:
+        log.fatal(str(reason))
+        return reason.status
+
+
+# --- other commands under this name
+
+
+def _list(request: Request) -> int:
+    from estafeta.commands import postqueue
+
+    return postqueue.main(["-p"])
+
+
+def _aliases(request: Request) -> int:
+    from estafeta.commands import newaliases, postalias
+
+    return postalias.main([request.alias_file]) if request.alias_file else newaliases.main([])
+
+
+def _flush(request: Request) -> int:
+    from estafeta.commands import postqueue
+
+    if request.queue_id:
+        return postqueue.main(["-i", request.queue_id])
+    if request.site:
+        return postqueue.main(["-s", request.site])
+    return postqueue.main(["-f"])
+
+
+def _daemon(request: Request) -> int:
+    from estafeta.commands import postfix
+
+    return postfix.main(["start"])
+
+
+_OTHERS = {requests.LIST: _list, requests.ALIASES: _aliases, requests.FLUSH: _flush, requests.DAEMON: _daemon}
+
+
+def _standalone(conf: Config) -> int:
+    """-bs: an SMTP session on standard input and output."""
+    from estafeta.daemons.smtpd.service import run_stdio
+
+    os.chdir(conf.queue_directory)
+    status: int = run_stdio(conf)
+    return status
+
+
+# --- a message
+
+
+def _enqueue(conf: Config, request: Request) -> int:
+    who = _Caller(conf)
+    refusal = SubmitRights(conf).refusal()
+    if refusal:
+        raise Fatal(refusal, EX_NOPERM)
+    verify = bool(request.trace & TRACE_VERIFY)
+    message = Input(sys.stdin.buffer, dot_ends=not request.ignore_dots, line_ends=conf.sendmail_fix_line_endings)
+    recipients = list(request.recipients)
+    if request.extract and not verify:
+        recipients += recipients_in(message.header())
+        if not recipients:
+            raise Fatal(f"{who}: No recipient addresses found in message header")
+    if not recipients:
+        raise Fatal(f"{who}: Recipient addresses must be specified on the command line or via the -t option")
+    described = Drop(_envelope(conf, request, who, recipients), _full_name(request, who))
+    content: Iterable[bytes] = (b"Subject: probe\r\n\r\nTest message.\r\n",) if verify else message.pieces()
+    _store(conf, who, described, content)
+    if request.trace:
+        sys.stdout.write(f"Mail Delivery Status Report will be mailed to <{described.envelope.sender}>.\n")
+    return 0
+
+
+class _Caller:
+    """The account that runs the command."""
+
+    def __init__(self, conf: Config) -> None:
+        self.uid = os.getuid()
+        try:
+            entry = pwd.getpwuid(self.uid)
+            self.login, self.gecos = entry.pw_name, entry.pw_gecos
+        except KeyError:
+            # A container may run as a uid that nobody has written down; Postfix gives up here.
+            self.login, self.gecos = str(self.uid), ""
+            log.warning(f"unable to find login name for user ID {self.uid}: using the number as the sender")
+
+    def __str__(self) -> str:
+        return f"{self.login}({self.uid})"
+
+
+def _full_name(request: Request, who: _Caller) -> str:
+    """-F, or NAME, or the account's comment: `&` in it stands for the login name."""
+    for given in (request.full_name, os.environ.get("NAME")):
+        if given is not None and given.strip():
+            return _clean(" ".join(given.split()))
+    name = who.gecos.partition(",")[0].replace("&", who.login.capitalize())
+    return _clean(" ".join(name.split()))
+
+
+def _envelope(conf: Config, request: Request, who: _Caller, recipients: list[str]) -> Envelope:
+    sender = request.sender if request.sender is not None else who.login
+    addresses = [_utf8(address, who) for address in recipients]
+    return Envelope(
+        "",
+        time.time(),
+        _utf8(sender, who),
+        [Recipient(address, "", request.notify) for address in addresses],
+        envid=_clean(request.envid),
+        ret=request.ret,
+        encoding=request.encoding,
+        context="remote" if request.gateway else "local",
+        verp="" if request.verp is None else request.verp or conf.default_verp_delimiters,
+        trace=request.trace,
+        owner_uid=who.uid,
+    )
+
+
+def _utf8(address: str, who: _Caller) -> str:
+    try:
+        address.encode()
+    except UnicodeEncodeError:
+        raise Fatal(f"{who}: address is not valid UTF-8: {address!r}", EX_DATAERR) from None
+    return address
+
+
+def _clean(text: str) -> str:
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _store(conf: Config, who: _Caller, described: Drop, content: Iterable[bytes]) -> None:
+    """Into the maildrop, or through a postdrop command that may write there."""
+    try:
+        postdrop.drop(conf, content, described)
+    except postdrop.TooBig:
+        raise Fatal(f"{who}: message file too big", EX_TEMPFAIL) from None
+    except postdrop.CannotDrop as error:
+        command = _privileged_postdrop(conf) if error.denied else ""
+        if not command:
+            raise Fatal(f"{who}: {error}") from None
+        _through(command, who, described, content)
+
+
+def _privileged_postdrop(conf: Config) -> str:
+    """The installed postdrop if it has more rights than we have; "" otherwise."""
+    path = os.path.join(conf.command_directory, "postdrop")
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return ""
+    # A script cannot be set-gid: only a compiled front end that starts our postdrop can.
+    with open(path, "rb") as program:
+        is_program = program.read(4) == b"\x7fELF"
+    return path if mode & stat.S_ISGID and is_program else ""
+
+
+def _through(command: str, who: _Caller, described: Drop, content: Iterable[bytes]) -> None:
+    packed = msgspec.msgpack.encode(described)
+    child = subprocess.Popen([command], stdin=subprocess.PIPE)
+    assert child.stdin is not None
+    try:
+        child.stdin.write(len(packed).to_bytes(4, "big") + packed)
+        for piece in content:
+            child.stdin.write(piece)
+        child.stdin.close()
+    except BrokenPipeError:
+        pass  # it has said why on standard error, and its status tells
+    status = child.wait()
+    if status:
+        raise Fatal(f"{who}: {command} exited with status {status}: the message was not accepted")
