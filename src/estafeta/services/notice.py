@@ -39,15 +39,19 @@ class Held(msgspec.Struct, array_like=True, tag="H"):
     envelope: Envelope
 
 
-Notice = Arrived | Sealed | Held
+class Missed(msgspec.Struct, array_like=True, tag="M"):
+    """Notices were lost while qmgr was away: it is to look into incoming/ soon."""
+
+
+Notice = Arrived | Sealed | Held | Missed
 Batch = list[Notice]
 
 encode = msgspec.msgpack.Encoder().encode
 decode = msgspec.msgpack.Decoder(Batch).decode
 
 
-RECONNECT = 1.0
-"""Seconds between attempts to reach qmgr."""
+RECONNECT = 0.2
+"""Seconds between attempts to reach qmgr, as long as it has not been told of everything."""
 
 MOST_WAITING = 20_000
 """Notices held while qmgr is slow; beyond that they are dropped, and qmgr finds the mail by itself."""
@@ -62,7 +66,9 @@ class NoticeSender:
         self._loop = asyncio.get_running_loop()
         self._waiting: list[Notice] = []
         self._frames: Frames | None = None
-        self._retry_at = 0.0
+        self._retry: asyncio.TimerHandle | None = None
+        self._flushing = False
+        self._stopped = False
         self._task: asyncio.Task[None] | None = None
 
     def arrived(self, place: Place, envelope: Envelope) -> None:
@@ -79,22 +85,32 @@ class NoticeSender:
 
     def send(self, notice: Notice) -> None:
         """Queue a notice. Never fails and never waits; it may be lost."""
+        if self._retry is not None:
+            return  # qmgr was away a moment ago; when it is back, it is told to look for itself
         if len(self._waiting) >= MOST_WAITING:
-            self._waiting.clear()
+            self._drop()
         self._waiting.append(notice)
-        if self._task is None:
-            frames = self._frames
-            if frames is not None and frames.open and frames.writable.is_set():
-                if len(self._waiting) == 1:
-                    self._loop.call_soon(self._flush)
-                return
-            if frames is None and self._loop.time() < self._retry_at:
-                self._waiting.clear()  # qmgr was away a moment ago
-                return
-            self._task = self._loop.create_task(self._reach())
-            self._task.add_done_callback(self._reached)
+        if self._task is None and not self._flushing:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """See to it that what waits leaves: at the end of this turn, or when qmgr can be reached."""
+        if self._frames is not None and self._frames.open and self._frames.writable.is_set():
+            self._flushing = True
+            self._loop.call_soon(self._flush)
+        else:
+            self._begin_to_reach()
+
+    def _begin_to_reach(self) -> None:
+        self._retry = None
+        self._task = self._loop.create_task(self._reach())
+        self._task.add_done_callback(self._reached)
+
+    def _drop(self) -> None:
+        self._waiting = [Missed()]
 
     def _flush(self) -> None:
+        self._flushing = False
         if self._waiting and self._frames is not None:
             batch, self._waiting = self._waiting, []
             self._frames.send(encode(batch))
@@ -108,8 +124,8 @@ class NoticeSender:
                 self._frames = await connect(self._path, self._ignored, self._closed)
             except OSError:
                 self._frames = None
-                self._retry_at = self._loop.time() + self._reconnect
-                self._waiting.clear()
+                self._drop()
+                self._retry = self._loop.call_later(self._reconnect, self._begin_to_reach)
                 return
         self._flush()
 
@@ -117,15 +133,26 @@ class NoticeSender:
         self._task = None
         if not task.cancelled() and task.exception() is not None:
             log.warning(f"notice to qmgr: {task.exception()}")
+        if self._waiting and self._retry is None:
+            self._go_on()
 
     def _ignored(self, payload: bytes) -> None:
         """qmgr says nothing here."""
 
     def _closed(self, reason: Exception | None) -> None:
+        """qmgr has gone; what was under way to it may be lost, so the next one is told to look."""
         self._frames = None
+        if self._stopped:
+            return
+        self._drop()
+        if self._task is None and self._retry is None:
+            self._retry = self._loop.call_later(self._reconnect, self._begin_to_reach)
 
     async def stop(self) -> None:
         """Say what is left, hang up."""
+        self._stopped = True
+        if self._retry is not None:
+            self._retry.cancel()
         if self._task is not None:
             await asyncio.wait([self._task], timeout=1)
         if self._frames is not None and self._frames.open:

@@ -23,7 +23,7 @@ from estafeta.daemons.qmgr.message import Message
 from estafeta.daemons.qmgr.resubmit import resubmit
 from estafeta.net.frames import Frames
 from estafeta.queue.journal import SpoolError
-from estafeta.queue.keeper import Keeper, SpoolBusy
+from estafeta.queue.keeper import LOCK, Keeper, SpoolBusy
 from estafeta.queue.spool import Reader
 from estafeta.routing.routing import Routing
 from estafeta.services import notice, queue_control
@@ -88,7 +88,7 @@ class QmgrService(Service):
             except SpoolBusy:
                 if asyncio.get_running_loop().time() > deadline:
                     raise RuntimeError(
-                        f"{queue_control.LOCK} is held by another process: end it, or wait for it, and start again"
+                        f"{LOCK} is held by another process: end it, or wait for it, and start again"
                     ) from None
             await asyncio.sleep(0.1)
 
@@ -167,8 +167,10 @@ class QmgrService(Service):
                 if self._keeper.arrived(word.place):
                     word.envelope.hold_reason = word.envelope.hold_reason or "hold"
                     self._queue.arrived(word.place, word.envelope)
-            else:
+            elif isinstance(word, notice.Sealed):
                 self._keeper.sealed(word.segment, word.records)
+            else:
+                self._in_background(self._recover())
 
     def _control_client(self) -> Frames:
         frames: Frames
