@@ -124,7 +124,7 @@ class Keeper:
         return {name for name in queue_ids if self._files.stands("deferred", name) or self._files.stands("hold", name)}
 
     def _recover_large(self, path: str) -> Found | None:
-        if path in self._large:
+        if path in self._large or path in self._unlinks:
             return None
         try:
             place, envelope = self._files.load(path)

@@ -69,6 +69,8 @@ class Deferred:
     def __init__(self) -> None:
         self._heap: list[tuple[float, str]] = []
         self._known: dict[str, tuple[float, str]] = {}
+        self._gone: set[str] = set()
+        """Finished messages whose files may still be there for a moment: they go with the next sync."""
 
     def __len__(self) -> int:
         return len(self._known)
@@ -80,6 +82,7 @@ class Deferred:
         return iter(self._known)
 
     def add(self, queue_id: str, due: float, path: str) -> None:
+        """A message lies in `path` and is due at `due`."""
         self._known[queue_id] = (due, path)
         heapq.heappush(self._heap, (due, queue_id))
 
@@ -113,7 +116,11 @@ class Deferred:
         """Take in what a scan of deferred/ has found, except messages that are being delivered. How many are new."""
         active = set(busy)
         new = 0
+        still_there = set()
         for queue_id, due, path in listing:
+            if queue_id in self._gone:
+                still_there.add(queue_id)
+                continue
             if queue_id in active:
                 continue
             known = self._known.get(queue_id)
@@ -122,7 +129,13 @@ class Deferred:
             elif known[1] == path and abs(known[0] - due) < RECORD_SLACK:
                 continue
             self.add(queue_id, due, path)
+        self._gone = still_there
         return new
+
+    def finished(self, queue_id: str) -> None:
+        """A message file was released."""
+        self._known.pop(queue_id, None)
+        self._gone.add(queue_id)
 
     def make_due(self, queue_ids: Iterable[str], now: float) -> int:
         """Have these tried now. How many of them there are."""

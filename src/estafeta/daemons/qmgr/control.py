@@ -119,6 +119,8 @@ class QueueControl:
                 if wanted and not ids:
                     break
                 changed += await step(control.operation, ids, queues)
+            if control.operation == DELETE and changed:
+                await self._keeper.sync()
         except (SpoolError, OSError) as error:
             return ControlReply(True, len(changed), reason=str(error), queue_ids=changed)
         unknown = [queue_id for queue_id in control.queue_ids if queue_id not in set(changed)]
@@ -215,8 +217,8 @@ class QueueControl:
         moves: list[tuple[Place, Any]] = []
         for queue_id, path in files:
             if operation == DELETE:
-                self._queue.deferred.remove(queue_id)
                 self._keeper.release(Place(path, 0, 0, 0, 0), queue_id)
+                self._queue.deferred.finished(queue_id)
                 changed.append(queue_id)
                 continue
             try:

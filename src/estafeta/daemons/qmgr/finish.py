@@ -76,6 +76,8 @@ class Finish:
 
     def _release(self, message: Message) -> None:
         self._keeper.release(message.place, message.queue_id)
+        if message.place.path.startswith("deferred/"):
+            self.queue.deferred.finished(message.queue_id)
         if not message.deleted:
             log.info(f"{message.queue_id}: removed")
         self.queue.left(message)
@@ -209,6 +211,7 @@ class Finish:
         for message, place in zip(messages, places, strict=True):
             if message.deleted:
                 self._keeper.release(place, message.queue_id)
+                self.queue.deferred.finished(message.queue_id)
             elif queue == "deferred":
                 self.queue.deferred.add(message.queue_id, message.envelope.attempt_after, place.path)
             self.queue.left(message)

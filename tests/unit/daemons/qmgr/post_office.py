@@ -46,6 +46,9 @@ class FakeKeeper:
         self.files.pop(place.path, None)
         self.released.append(queue_id)
 
+    async def sync(self) -> None:
+        self.marks.append(("sync", "", None))
+
     async def defer(self, moves: list[tuple[Place, Envelope]]) -> list[Place]:
         return await self._store("deferred", moves)
 

@@ -65,6 +65,17 @@ def test_a_scan_adds_what_is_new_follows_what_an_operator_changed_and_leaves_wha
     ]
 
 
+def test_a_finished_message_whose_file_is_still_there_does_not_come_back() -> None:
+    deferred = Deferred()
+    deferred.add("A", 10.0, "deferred/A")
+    assert deferred.take(10.0) is not None
+    deferred.finished("A")
+    for _ in range(2):
+        assert deferred.found([("A", 10.0, "deferred/A")], ()) == 0
+    assert deferred.found([], ()) == 0
+    assert deferred.found([("A", 10.0, "deferred/A")], ()) == 1
+
+
 def test_a_flush_makes_messages_due() -> None:
     deferred = Deferred()
     deferred.add("A", 1e9, "deferred/A")
