@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from estafeta.base import log
 from estafeta.base.networks import Network, NetworkError, number_of, parse_network
-from estafeta.tables.source import SPACE, Stamp, inline_rules, logical_lines, read_file
+from estafeta.tables.source import SPACE, Watch, inline_rules, logical_lines, read_file
 from estafeta.tables.table import Flags, LoadedTable
 
 
@@ -30,9 +30,9 @@ class CidrTable(LoadedTable):
         self.spec = f"{kind}:{name}"
         self._path = name
         lines = inline_rules(name)
-        self._stamp: Stamp | None = None
+        self._watch: Watch | None = None
         if lines is None:
-            lines, self._stamp = read_file(name)
+            lines, self._watch = read_file(name)
         self._rules = _parse(lines, name)
         self._fast = _Fast(self._rules) if all(r.value is not None and not r.negated for r in self._rules) else None
 
@@ -53,10 +53,7 @@ class CidrTable(LoadedTable):
         return None
 
     def changed(self) -> bool:
-        if self._stamp is None:
-            return False
-        now = Stamp.of_path(self._path)
-        return now is not None and now != self._stamp
+        return self._watch is not None and self._watch.changed()
 
 
 class _Fast:

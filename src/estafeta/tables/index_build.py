@@ -70,7 +70,7 @@ def build_from_source(source: str, index: str, flags: Flags) -> None:
     """
     status = os.stat(source)
     with acting_as(status.st_uid, status.st_gid):
-        lines, stamp = read_file(source)
+        lines, watch = read_file(source)
         if flags.aliases:
             parsed = alias_entries(lines, source, utf8=flags.utf8)
         else:
@@ -85,8 +85,8 @@ def build_from_source(source: str, index: str, flags: Flags) -> None:
         meta = Meta(
             aliases=flags.aliases,
             base64_files=flags.base64_files,
-            modified=stamp.modified,
-            size=stamp.size,
+            modified=watch.stamp.modified,
+            size=watch.stamp.size,
             fold=flags.fold,
         )
         raw = {

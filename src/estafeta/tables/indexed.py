@@ -18,7 +18,7 @@ import lmdb
 from estafeta.base import log
 from estafeta.tables.index_build import NAMED, Meta, build_from_source, hashed_key
 from estafeta.tables.lmdb_env import Environment, decode, encode, environment, is_lmdb
-from estafeta.tables.source import Stamp, looks_like_aliases, read_file
+from estafeta.tables.source import Stamp, Watch, looks_like_aliases, read_file
 from estafeta.tables.table import Flags, LoadedTable, TableDown, TableError
 from estafeta.tables.texthash import load
 
@@ -62,21 +62,23 @@ class IndexedTable(LoadedTable):
             yield decode(key), decode(value)
 
     def changed(self) -> bool:
-        index = Stamp.of_path(self._index)
-        if index is not None and index != self._index_stamp:
+        if self._index_watch is not None:
+            if self._index_watch.changed():
+                return True
+        elif Stamp.of_path(self._index) is not None:
             return True
-        source = Stamp.of_path(self._source)
-        if source is None or source == self._source_stamp:
+        if self._source_watch is None or not self._source_watch.changed():
             return False
-        return abs(time.time() - source.modified / 1e9) >= SETTLE
+        source = Stamp.of_path(self._source)
+        return source is None or abs(time.time() - source.modified / 1e9) >= SETTLE
 
     def _open(self) -> None:
-        self._index_stamp = Stamp.of_path(self._index)
-        self._source_stamp = Stamp.of_path(self._source)
+        self._index_watch = Watch.of_path(self._index)
+        self._source_watch = Watch.of_path(self._source)
         problem = self._problem()
         if not problem:
             return
-        if self._source_stamp is None:
+        if self._source_watch is None:
             raise TableError(
                 f"open database {self._index}: {problem}", f"make {self._source} and run postmap {self.spec}"
             )
@@ -86,13 +88,13 @@ class IndexedTable(LoadedTable):
             f"{self._index}: {problem}; reading {self._source} into memory: run postmap {self.spec} "
             "as a user who may write there"
         )
-        lines, self._source_stamp = read_file(self._source)
+        lines, self._source_watch = read_file(self._source)
         self._flags = replace(self._flags, aliases=self._flags.aliases or looks_like_aliases(lines))
         self._memory = load(lines, self._source, self._flags)
 
     def _problem(self) -> str:
         """Why the index cannot serve; "" if it does."""
-        if self._index_stamp is None:
+        if self._index_watch is None:
             try:
                 os.stat(self._index)
             except OSError as error:
@@ -108,10 +110,11 @@ class IndexedTable(LoadedTable):
             return str(getattr(error, "strerror", None) or error)
         # What it was made with says how to make it again, whoever asks now.
         self._flags = replace(self._flags, aliases=meta.aliases, base64_files=meta.base64_files)
-        source = self._source_stamp
+        source = self._source_watch.stamp if self._source_watch else None
         if source is not None and (source.modified, source.size) != (meta.modified, meta.size):
-            if not meta.from_source:
+            if not meta.from_source or not os.access(self._source, os.R_OK):
                 # It holds entries that the source does not have (postmap -i, -d): making it anew would lose them.
+                # Or the source is not for us to read: then an old index is better than none.
                 log.warning(f"database {self._index} is older than source file {self._source}")
             else:
                 return f"older than {self._source}"
@@ -134,7 +137,8 @@ class IndexedTable(LoadedTable):
             log.warning(f"{self._index}: {problem}; cannot make it anew: {error.strerror}")
             return False
         log.info(f"made {self._index} anew from {self._source} (it was: {problem})")
-        self._index_stamp = Stamp.of_path(self._index)
+        self._index_watch = Watch.of_path(self._index)
+        self._source_watch = Watch.of_path(self._source)
         opened = environment(self._index)
         if Meta.read(opened.env) is None:
             return False

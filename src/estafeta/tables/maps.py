@@ -20,6 +20,15 @@ LOOK_AGAIN = 1.0
 
 Clock = Callable[[], float]
 
+_when_stale: Callable[[str], None] | None = None
+
+
+def when_stale(act: Callable[[str], None] | None) -> None:
+    """For a process in a chroot, which sees that a table was replaced but cannot open it: call `act(spec)` then, once
+    for each table, so that the process can ask to be replaced by a fresh one."""
+    global _when_stale
+    _when_stale = act
+
 
 class Broken(Table):
     """Stands in for a table that could not be opened. `changed` stays true, so that opening is tried again."""
@@ -74,8 +83,12 @@ class Held:
             shared = open_table(self.spec, self._flags)
             self.table = open_table(self.spec, self._flags, anew=True) if shared.changed() else shared
         except TableError as error:
-            if str(error) != self._refused:
-                self._refused = str(error)
+            if str(error) == self._refused:
+                return
+            self._refused = str(error)
+            if _when_stale is not None and not isinstance(old, Broken):
+                _when_stale(self.spec)
+            else:
                 log.warning(f"table {self.spec} has changed but cannot be opened, the old one stays in use: {error}")
             return
         self._refused = ""

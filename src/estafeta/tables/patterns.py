@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from estafeta.base import log
-from estafeta.tables.source import SPACE, Stamp, inline_rules, is_utf8, logical_lines, read_file
+from estafeta.tables.source import SPACE, Watch, inline_rules, is_utf8, logical_lines, read_file
 from estafeta.tables.table import Flags, LoadedTable, TableDown
 
 Groups = Sequence[bytes | None]
@@ -62,9 +62,9 @@ class PatternTable(LoadedTable):
         self._name = name
         self._flags = flags
         lines = inline_rules(name)
-        self._stamp: Stamp | None = None
+        self._watch: Watch | None = None
         if lines is None:
-            lines, self._stamp = read_file(name)
+            lines, self._watch = read_file(name)
         self._rules = self._parse(lines)
 
     @abstractmethod
@@ -94,10 +94,7 @@ class PatternTable(LoadedTable):
         return None
 
     def changed(self) -> bool:
-        if self._stamp is None:
-            return False
-        now = Stamp.of_path(self._name)
-        return now is not None and now != self._stamp
+        return self._watch is not None and self._watch.changed()
 
     def _parse(self, lines: list[str]) -> list[Rule]:
         rules: list[Rule] = []

@@ -48,6 +48,44 @@ class Stamp(NamedTuple):
             return None
 
 
+class Watch:
+    """A file that was read, held open, so that its replacement shows even to a process in a chroot."""
+
+    __slots__ = ("_fd", "path", "stamp")
+
+    def __init__(self, path: str, fd: int) -> None:
+        """`fd` is taken over."""
+        self.path = path
+        self._fd = fd
+        self.stamp = Stamp.of(os.fstat(fd))
+
+    @classmethod
+    def of_path(cls, path: str) -> Watch | None:
+        """None if the file cannot be opened."""
+        try:
+            return cls(path, os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        except OSError:
+            return None
+
+    def changed(self) -> bool:
+        """Whether the file was written to, or another has taken its place. A file that is gone has not changed."""
+        held = os.fstat(self._fd)
+        if held.st_nlink and Stamp.of(held) != self.stamp:
+            return True
+        seen = Stamp.of_path(self.path)
+        if seen is None:
+            return _hidden(self.path) and not held.st_nlink
+        return seen != self.stamp
+
+    def __del__(self) -> None:
+        os.close(self._fd)
+
+
+def _hidden(path: str) -> bool:
+    """Whether not even the file's folder can be seen from here: a chroot."""
+    return not os.path.isdir(os.path.dirname(path) or ".")
+
+
 SPACE = " \t\r\n\f\v"
 
 
@@ -72,12 +110,12 @@ def logical_lines(lines: Iterable[str], file: str) -> Iterator[Line]:
         yield Line(begun, "".join(parts).rstrip(SPACE))
 
 
-def read_file(path: str) -> tuple[list[str], Stamp]:
-    """A file's lines and its stamp. Raises TableError."""
+def read_file(path: str) -> tuple[list[str], Watch]:
+    """A file's lines, and the watch over it. Raises TableError."""
     try:
         with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
-            stamp = Stamp.of(os.fstat(file.fileno()))
-            return file.read().split("\n"), stamp
+            watch = Watch(path, os.dup(file.fileno()))
+            return file.read().split("\n"), watch
     except OSError as error:
         raise TableError(
             f"open {path}: {error.strerror}", "create the file, or take the table out of the configuration"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from estafeta.base import log
-from estafeta.tables.source import Stamp, alias_entries, inline_rules, map_entries, read_file
+from estafeta.tables.source import Watch, alias_entries, inline_rules, map_entries, read_file
 from estafeta.tables.table import Flags, LoadedTable
 
 
@@ -17,9 +17,9 @@ class TextHashTable(LoadedTable):
         self._path = name
         self._flags = flags
         rules = inline_rules(name)
-        self._stamp: Stamp | None = None
+        self._watch: Watch | None = None
         if rules is None:
-            rules, self._stamp = read_file(name)
+            rules, self._watch = read_file(name)
         self._entries = load(rules, name, flags)
 
     def lookup(self, key: str) -> str | None:
@@ -29,10 +29,7 @@ class TextHashTable(LoadedTable):
         return iter(self._entries.items())
 
     def changed(self) -> bool:
-        if self._stamp is None:
-            return False
-        now = Stamp.of_path(self._path)
-        return now is not None and now != self._stamp
+        return self._watch is not None and self._watch.changed()
 
 
 def load(lines: list[str], file: str, flags: Flags) -> dict[str, str]:

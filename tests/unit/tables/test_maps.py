@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from estafeta.tables.maps import Maps
+from estafeta.tables.maps import Maps, when_stale
 from estafeta.tables.table import TableDown, TableError
 
 
@@ -126,3 +126,26 @@ def test_index_is_made_anew_when_its_source_has_settled(tmp_path: Path, clock: A
     os.utime(path, (1, 1))
     clock.now += 1
     assert get(maps, "a") == "2"
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root")
+@pytest.mark.parametrize("kind", ["texthash", "hash"])
+def test_process_in_a_chroot_keeps_its_table_and_hears_that_it_is_stale(kind: str, tmp_path: Path, clock: Any) -> None:
+    (tmp_path / "jail").mkdir()
+    path = tmp_path / "t"
+    path.write_text("a 1\n")
+    maps = Maps.open([f"{kind}:{path}"], name="test_maps", clock=clock)
+    assert get(maps, "a") == "1"
+    path.with_name("new").write_text("a 2\n")
+    os.rename(path.with_name("new"), path)
+    child = os.fork()
+    if child == 0:
+        stale: list[str] = []
+        os.chroot(tmp_path / "jail")
+        when_stale(stale.append)
+        for _ in range(3):
+            clock.now += 1
+            good = asyncio.run(maps.get("a")) == "1"
+        os._exit(0 if good and stale == [f"{kind}:{path}"] else 1)
+    assert os.waitpid(child, 0)[1] == 0
