@@ -64,7 +64,7 @@ class SmtpSink:
         self.talks: list[Talk] = []
         self._counts: dict[str, int] = {}
         self._server: asyncio.AbstractServer | None = None
-        self._sessions: set[Session] = set()
+        self.sessions: set[Session] = set()
         self.port = 0
         self.arrived = asyncio.Event()
 
@@ -92,13 +92,13 @@ class SmtpSink:
         if self._server:
             self._server.close()
             self._server = None
-        for session in list(self._sessions):
+        for session in list(self.sessions):
             session.transport.abort()
         await asyncio.sleep(0)
 
     def hang_up(self) -> None:
         """Close the connections that are open, as an impatient server does."""
-        for session in list(self._sessions):
+        for session in list(self.sessions):
             session.transport.close()
 
     @property
@@ -153,12 +153,12 @@ class Session(asyncio.Protocol):
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
         self.sink.talks.append(self.talk)
-        self.sink._sessions.add(self)
+        self.sink.sessions.add(self)
         self.say("CONNECT", "")
 
     def connection_lost(self, _: object) -> None:
         self.talk.closed.set()
-        self.sink._sessions.discard(self)
+        self.sink.sessions.discard(self)
 
     def say(self, verb: str, line: str) -> str:
         return self.utter(self.sink.answer(verb, line))

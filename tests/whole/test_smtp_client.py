@@ -599,3 +599,80 @@ def test_8bit_parts_stay_where_they_may(tmp_path: Path, extensions: tuple[str, .
         assert ("BODY=8BITMIME" in sink.messages[0].mail) == ("8BITMIME" in extensions)
 
     talk(tmp_path, scene, extensions=extensions, disable_mime_output_conversion="yes")
+
+
+STARS = "220 **********************0*****2"
+
+
+@pytest.mark.parametrize("lines", [1, 30_000])
+def test_pix_firewall(tmp_path: Path, lines: int) -> None:
+    async def scene(client: Client, sink: SmtpSink) -> None:
+        await client.deliver(f"[127.0.0.1]:{sink.port}", "a@b.example", body=b"0123456789.\r\n" * lines)
+        assert sink.commands[0].startswith("HELO ")
+        assert sink.messages[0].content == HEAD + b"0123456789.\r\n" * lines
+        # The dot comes by itself, and not in one piece with the line end before it.
+        assert sink.talks[0].chunks[-1] == b".\r\n"
+        where = f"{HOST}:{sink.port}"
+        assert client.lines[0].endswith(f"enabling PIX workarounds: disable_esmtp delay_dotcrlf for {where}")
+
+    talk(
+        tmp_path,
+        scene,
+        {"CONNECT": STARS},
+        smtp_pix_workaround_threshold_time="0s",
+        smtp_pix_workaround_delay_time="1s",
+    )
+
+
+def test_pix_firewall_and_young_mail(tmp_path: Path) -> None:
+    async def scene(client: Client, sink: SmtpSink) -> None:
+        await client.deliver(f"[127.0.0.1]:{sink.port}", "a@b.example")
+        assert sink.commands[0].startswith("HELO ")
+        assert ": enabling PIX workarounds: disable_esmtp for " in client.lines[0]
+
+    talk(tmp_path, scene, {"CONNECT": STARS})
+
+
+def test_pix_firewall_without_workarounds(tmp_path: Path) -> None:
+    async def scene(client: Client, sink: SmtpSink) -> None:
+        await client.deliver(f"[127.0.0.1]:{sink.port}", "a@b.example")
+        assert sink.commands[0].startswith("EHLO ")
+
+    talk(tmp_path, scene, {"CONNECT": STARS}, smtp_pix_workaround_maps="inline:{ 127.0.0.1=none }")
+    talk(tmp_path, scene, {"CONNECT": STARS}, smtp_pix_workarounds="")
+
+
+def test_a_server_that_drips_is_given_up(tmp_path: Path) -> None:
+    async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            for byte in b"220-" + b"x" * 1000:
+                writer.write(bytes([byte]))
+                await writer.drain()
+                await asyncio.sleep(0.1)
+        except OSError:
+            writer.close()
+
+    async def run() -> None:
+        async with asyncio.timeout(10), Client(tmp_path, smtp_per_request_deadline="yes", **SHORT) as client:
+            server = await asyncio.start_server(drip, "127.0.0.1", 0)
+            port = server.sockets[0].getsockname()[1]
+            answer = await client.deliver(f"[127.0.0.1]:{port}", "a@b.example")
+            assert answer.outcomes[0].text == LATE + "receiving the initial server greeting"
+            server.close()
+
+    asyncio.run(run())
+
+
+def test_a_server_that_does_not_read_is_given_up(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with asyncio.timeout(20), SmtpSink() as sink, Client(tmp_path, **SHORT) as client:
+            sink.replies["DATA"] = lambda line: deaf(sink)
+            answer = await client.deliver(f"[127.0.0.1]:{sink.port}", "a@b.example", body=b"x\r\n" * 10_000_000)
+            assert answer.outcomes[0].text == LATE + "sending message body"
+
+    def deaf(sink: SmtpSink) -> str:
+        for session in sink.sessions:
+            session.transport.pause_reading()
+        return "354 go"
+
+    asyncio.run(run())

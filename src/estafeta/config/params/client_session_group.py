@@ -65,14 +65,12 @@ class ClientSessionGroup(Group):
         "${<prefix>per_record_deadline?{$<prefix>per_record_deadline}:{no}}",
         "Whether the time limits above cover a whole request or reply instead of each read and write, so that a "
         "server cannot hold the client by sending a byte now and then.",
-        pending=True,
     )
     min_data_rate = number(
         "500",
         "With deadlines per request: how many bytes a second the content must move at the least, beyond its time "
         "limit.",
         least=1,
-        pending=True,
     )
     skip_5xx_greeting = flag(
         "yes",
@@ -90,23 +88,19 @@ class ClientSessionGroup(Group):
     pix_workarounds = words(
         "disable_esmtp,delay_dotcrlf",
         "What to do against firewalls of the PIX family that break SMTP: disable_esmtp, delay_dotcrlf, or nothing.",
-        pending=True,
     )
     pix_workaround_maps = words(
         "",
         "Tables that give the PIX workarounds for one server, by its address.",
-        pending=True,
     )
     pix_workaround_threshold_time = seconds(
         "500s",
         "How long a message must have waited in the queue before delay_dotcrlf is used against such a firewall.",
-        pending=True,
     )
     pix_workaround_delay_time = seconds(
         "10s",
         "How long delay_dotcrlf waits before it sends the final dot.",
         least=1,
-        pending=True,
     )
     discard_ehlo_keywords = words(
         "",

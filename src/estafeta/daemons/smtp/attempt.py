@@ -15,13 +15,15 @@ from typing import Protocol
 from estafeta.base import log
 from estafeta.daemons.smtp.connection import Connection, Manner, open_connection
 from estafeta.daemons.smtp.errors import Failure, SiteError
+from estafeta.daemons.smtp.letter import Content, Letter, Unreadable
 from estafeta.daemons.smtp.mx import Directory, Server
 from estafeta.daemons.smtp.nexthop import Destination, NexthopError, parse_nexthop
 from estafeta.daemons.smtp.pool import Pool
-from estafeta.daemons.smtp.transfer import Content, Letter, Stale, Unreadable, transfer
+from estafeta.daemons.smtp.transfer import Stale, transfer
 from estafeta.mail.outcome import Deferred
 from estafeta.tables.table import TableDown
 
+PIX = ("disable_esmtp", "delay_dotcrlf")
 NO_SERVER = Failure("4.3.0", "server unavailable or unable to receive mail", throttle=True)
 
 
@@ -29,6 +31,12 @@ class Demands(Protocol):
     """What stands in the way of handing mail for this next hop to this server at all. May raise TableDown."""
 
     async def __call__(self, server: Server, nexthop: str, sender: str) -> Failure | None: ...
+
+
+class Workarounds(Protocol):
+    """What would be done against a PIX firewall at this address, for mail that arrived then. May raise TableDown."""
+
+    async def __call__(self, address: str, arrived: float) -> frozenset[str]: ...
 
 
 class Discards(Protocol):
@@ -47,6 +55,7 @@ class Office:
     reader: Content
     discards: Discards
     unmet: Demands
+    workarounds: Workarounds
     port: str = "25"
     ports: Mapping[str, int] = field(default_factory=dict)
     session_limit: int = 2
@@ -165,7 +174,8 @@ class Attempt:
                 letter.fail_all(hindrance)
                 return False
             discard = office.manner.discard | await office.discards(server.address)
-            connection = await open_connection(server, office.manner, nexthop, discard)
+            pix = await office.workarounds(server.address, letter.delivery.arrived)
+            connection = await open_connection(server, office.manner, nexthop, discard, pix)
         except TableDown as error:
             letter.fail_all(Failure("4.3.0", f"{error}"))
             return False
@@ -176,6 +186,9 @@ class Attempt:
                 log.info(error.failure.text)
             letter.fail_all(error.failure)
             return connected
+        if connection.workarounds:
+            words = " ".join(word for word in PIX if word in connection.workarounds)
+            log.info(f"{letter.delivery.queue_id}: enabling PIX workarounds: {words} for {connection.relay}")
         await self._session(connection, nexthop)
         return True
 

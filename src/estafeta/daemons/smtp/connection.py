@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from dataclasses import dataclass, field
 
@@ -16,6 +17,8 @@ from estafeta.net.stream import PeerGone, Stream
 from estafeta.wire.smtp.client import NO_EXTENSIONS, Extensions
 from estafeta.wire.smtp.client_reply import Reply, ReplyReader
 
+_SMTP_FIXUP = re.compile(r"[20* \t]*\*[20* \t]*")
+"""A greeting that a PIX firewall has overwritten with asterisks."""
 GREETING = "receiving the initial server greeting"
 HIGH_WATER = 256 * 1024
 """Bytes of content that may wait in the process for a slow server."""
@@ -44,6 +47,10 @@ class Manner:
     quoting: bool = True
     xforward: bool = False
     xforward_timeout: float = 300
+    deadline: bool = False
+    """Time limits hold for whole answers and whole contents, not for each read and write."""
+    min_data_rate: int = 500
+    pix_delay: float = 10
     line_limit: int = 998
     convert: bool = True
     """Turn 8-bit parts into quoted-printable for servers without 8BITMIME."""
@@ -59,6 +66,7 @@ class Connection:
 
     __slots__ = (
         "answered",
+        "deadline",
         "doing",
         "extensions",
         "key",
@@ -70,6 +78,7 @@ class Connection:
         "sound",
         "stream",
         "uses",
+        "workarounds",
     )
 
     def __init__(self, stream: Stream, server: Server, now: float) -> None:
@@ -85,9 +94,13 @@ class Connection:
         self.sound = True
         self.answered = False
         """The server has answered something in the present delivery."""
+        self.deadline = False
+        """A whole answer must come within the time limit."""
         self.pipelined = False
         """Several commands are out, so that an answer can be taken for another's."""
         self.doing = GREETING
+        self.workarounds: frozenset[str] = frozenset()
+        """What is done against a firewall that breaks SMTP: disable_esmtp, delay_dotcrlf."""
         self.key = ""
         """The next hop that it was last used for."""
 
@@ -99,9 +112,8 @@ class Connection:
         """The next answer. Raises PeerGone, TimeoutError; Garbled for what is none."""
         reader = self.reader
         answer = reader.next_reply()
-        while answer is None:
-            reader.feed(await self.stream.chunk())
-            answer = reader.next_reply()
+        if answer is None:
+            answer = await self._read_reply()
         self.answered = True
         if answer.code == 421:
             # RFC 5321 3.8: the server is about to close.
@@ -113,6 +125,25 @@ class Connection:
             # One question, one answer, only with noise before it: it counts. To send again would be to send twice.
             log.warning(f"non-ESMTP response from {self.relay}: {answer.text}")
         return answer
+
+    async def _read_reply(self) -> Reply:
+        stream, reader = self.stream, self.reader
+        if not self.deadline:
+            while True:
+                reader.feed(await stream.chunk())
+                if (answer := reader.next_reply()) is not None:
+                    return answer
+        loop = asyncio.get_running_loop()
+        limit = stream.timeout
+        end = loop.time() + limit
+        try:
+            while True:
+                reader.feed(await stream.chunk())
+                if (answer := reader.next_reply()) is not None:
+                    return answer
+                stream.timeout = max(end - loop.time(), 0.01)
+        finally:
+            stream.timeout = limit
 
     def send(self, line: str) -> None:
         self.stream.write(line.encode("utf-8", "surrogateescape") + b"\r\n")
@@ -165,7 +196,9 @@ class Connection:
             self.close()
 
 
-async def open_connection(server: Server, manner: Manner, nexthop: str, discard: frozenset[str]) -> Connection:
+async def open_connection(
+    server: Server, manner: Manner, nexthop: str, discard: frozenset[str], pix: frozenset[str]
+) -> Connection:
     """Connect, read the greeting, say EHLO (LHLO, HELO). Raises SiteError.
 
     The SiteError of a failed connect has relay none; past that point the relay is named.
@@ -177,9 +210,10 @@ async def open_connection(server: Server, manner: Manner, nexthop: str, discard:
         failure = not_connected(server.relay, error)
         raise SiteError(failure) from error
     connection = Connection(stream, server, loop.time())
+    connection.deadline = manner.deadline
     stream.timeout = manner.helo_timeout
     try:
-        await _greet(connection, manner, nexthop, discard)
+        await _greet(connection, manner, nexthop, discard, pix)
     except SiteError:
         await connection.quit(manner)
         raise
@@ -232,7 +266,9 @@ def _socket(server: Server, manner: Manner) -> socket.socket:
     return sock
 
 
-async def _greet(connection: Connection, manner: Manner, nexthop: str, discard: frozenset[str]) -> None:
+async def _greet(
+    connection: Connection, manner: Manner, nexthop: str, discard: frozenset[str], pix: frozenset[str]
+) -> None:
     server = connection.server
     answer = await connection.reply()
     if answer.kind != 2:
@@ -240,11 +276,17 @@ async def _greet(connection: Connection, manner: Manner, nexthop: str, discard: 
     words = answer.lines[0][4:].split()
     if words and words[0].lower() == manner.myhostname.lower() and not manner.lmtp and server.port == 25:
         log.warning(f"host {connection.relay} greeted me with my own hostname {manner.myhostname}")
+    if _SMTP_FIXUP.fullmatch(answer.text):
+        connection.workarounds = pix
     if manner.lmtp:
         connection.doing = "performing the LHLO handshake"
         connection.send(f"LHLO {manner.helo_name}")
         answer = await connection.reply()
-    elif manner.never_ehlo or not (manner.always_ehlo or "ESMTP" in answer.text):
+    elif (
+        manner.never_ehlo
+        or "disable_esmtp" in connection.workarounds
+        or not (manner.always_ehlo or "ESMTP" in answer.text)
+    ):
         answer = await _helo(connection, manner)
     else:
         connection.doing = "performing the EHLO handshake"

@@ -13,12 +13,12 @@ import time
 from estafeta.base import log
 from estafeta.base.networks import number_of
 from estafeta.config.instance import ClientSettings, Config
-from estafeta.daemons.smtp.attempt import Attempt, Office
+from estafeta.daemons.smtp.attempt import PIX, Attempt, Office
 from estafeta.daemons.smtp.connection import Manner
+from estafeta.daemons.smtp.letter import Letter
 from estafeta.daemons.smtp.mx import Directory, Settings
 from estafeta.daemons.smtp.nexthop import known_ports, services_file
 from estafeta.daemons.smtp.pool import Pool
-from estafeta.daemons.smtp.transfer import Letter
 from estafeta.daemons.smtp.unmet import Unmet
 from estafeta.mail.address import quote
 from estafeta.mail.envelope import TRACE_VERIFY
@@ -48,6 +48,9 @@ class SmtpService(DeliveryAgent):
         settings, conf = self.client_conf, self.conf
         name = "lmtp_discard_lhlo_keyword" if self.lmtp else "smtp_discard_ehlo_keyword"
         self.discard_maps = Maps.open(settings.discard_ehlo_keyword_address_maps, name=name + "_address_maps")
+        self.pix_maps = Maps.open(
+            settings.pix_workaround_maps, name=("lmtp" if self.lmtp else "smtp") + "_pix_workaround_maps"
+        )
         self.resolver = Resolver()
         # Read now: a chroot has no services(5), and the loop must not wait for a disk later.
         self.ports = services_file() | known_ports(conf.known_tcp_ports)
@@ -78,6 +81,7 @@ class SmtpService(DeliveryAgent):
             port=settings.tcp_port,
             ports=self.ports,
             unmet=self.unmet,
+            workarounds=self.workarounds,
             session_limit=settings.mx_session_limit,
             fallback=settings.fallback_relay,
             # Whoever logs in by sender must not carry the next sender's mail.
@@ -128,6 +132,18 @@ class SmtpService(DeliveryAgent):
             return _NONE
         found = await self.discard_maps.get(address)
         return _keywords(found.replace(",", " ").split()) if found else _NONE
+
+    async def workarounds(self, address: str, arrived: float) -> frozenset[str]:
+        """smtp_pix_workarounds for a server, should it turn out to be behind such a firewall. Raises TableDown."""
+        words = self.client_conf.pix_workarounds
+        if self.pix_maps:
+            found = await self.pix_maps.get(address)
+            if found is not None:
+                words = tuple(found.replace(",", " ").split())
+        chosen = frozenset(word.lower() for word in words) & frozenset(PIX)
+        if time.time() - arrived < self.client_conf.pix_workaround_threshold_time:
+            chosen -= {"delay_dotcrlf"}
+        return chosen
 
     async def stop(self) -> None:
         await self.pool.close()
@@ -187,6 +203,9 @@ def manner_of(conf: Config, settings: ClientSettings, *, lmtp: bool) -> Manner:
         quoting=settings.quote_rfc821_envelope,
         xforward=settings.send_xforward_command,
         xforward_timeout=settings.xforward_timeout,
+        deadline=settings.per_request_deadline,
+        min_data_rate=settings.min_data_rate,
+        pix_delay=settings.pix_workaround_delay_time,
         line_limit=settings.line_length_limit,
         convert=not conf.disable_mime_output_conversion,
         bind={4: settings.bind_address, 6: settings.bind_address6},

@@ -11,140 +11,24 @@ server does better.
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Iterator
-from functools import partial
-from typing import Protocol
 
 from estafeta.base import log
 from estafeta.daemons.smtp.connection import Connection, Manner
 from estafeta.daemons.smtp.errors import Failure, Garbled, said
-from estafeta.mail.outcome import Outcome, Sent
-from estafeta.mail.seven_bit import seven_bit
-from estafeta.queue.place import Place
+from estafeta.daemons.smtp.letter import Content, Letter, Unreadable
+from estafeta.daemons.smtp.sending import prepare, send_content
+from estafeta.mail.outcome import Sent
 from estafeta.queue.record import Damaged
-from estafeta.services.delivery import Delivery
-from estafeta.wire.smtp.client import (
-    ContentEncoder,
-    encode_content,
-    fold_lines,
-    has_long_line,
-    mail_command,
-    rcpt_command,
-    xforward_commands,
-)
+from estafeta.wire.smtp.client import mail_command, rcpt_command, xforward_commands
 from estafeta.wire.smtp.client_reply import Reply
 
-SMALL = 256 * 1024
-"""Bytes of content that are read and sent in one piece."""
-PIECE = 128 * 1024
 _BREAKING = re.compile("[\r\n\0]")
 END_OF_DATA = "sending end of data -- message may be sent more than once"
 
 
-class Content(Protocol):
-    """What is asked of queue.spool.Reader."""
-
-    def content(self, place: Place) -> bytes: ...
-
-    def head(self, place: Place) -> bytes: ...
-
-    def pieces(self, place: Place, size: int = 65536) -> Iterator[bytes]: ...
-
-
 class Stale(Exception):
     """A kept connection was closed before the server answered anything: nobody's fault, nothing happened."""
-
-
-class Unreadable(Exception):
-    """The message cannot be read from the spool."""
-
-
-class Letter:
-    """A delivery under way: which recipients are still left, and why."""
-
-    __slots__ = (
-        "_content",
-        "_converted",
-        "connected",
-        "delivery",
-        "final",
-        "left",
-        "outcomes",
-        "prefix",
-        "probe",
-        "settle",
-        "size",
-        "trouble",
-        "uses",
-    )
-
-    def __init__(
-        self, delivery: Delivery, settle: Settle, *, prefix: bytes = b"", probe: bool = False, final: bool = False
-    ) -> None:
-        self.delivery = delivery
-        self.settle = settle
-        self.prefix = prefix
-        """Header lines to put before the message."""
-        self.probe = probe
-        """Ask about the recipients, send nothing."""
-        self.final = final
-        """The server is the last stop: success is reported as delivered."""
-        self.outcomes: list[Outcome | None] = [None] * len(delivery.recipients)
-        self.left = list(range(len(delivery.recipients)))
-        """Indices of recipients without outcome."""
-        self.trouble: dict[int, Failure] = {}
-        self.size = delivery.place.head + delivery.place.body + len(prefix)
-        self.connected = 0.0
-        """When the present connection was ready, seconds since the epoch; 0 before there is one."""
-        self.uses = 0
-        """Deliveries over the present connection, this one included."""
-        self._content: bytes | None = None
-        self._converted = False
-
-    def content(self, reader: Content, line_limit: int, *, convert: bool = False) -> bytes:
-        """The whole message as it goes after DATA; read once, whatever the number of servers tried.
-
-        `convert`: without 8-bit parts. Raises Unreadable.
-        """
-        if self._content is None or self._converted != convert:
-            try:
-                whole = self.prefix + reader.content(self.delivery.place)
-            except (OSError, Damaged) as error:
-                raise Unreadable(str(error)) from error
-            if convert:
-                whole = seven_bit(whole)
-            if line_limit and has_long_line(whole, line_limit):
-                self.folding(line_limit)
-                whole = fold_lines(whole, line_limit)
-            self._content, self._converted = encode_content(whole), convert
-        return self._content
-
-    def folding(self, line_limit: int) -> None:
-        """Say that lines are broken: it is the one change that a signature does not survive."""
-        log.info(f"{self.delivery.queue_id}: breaking line > {line_limit} bytes with <CR><LF>SPACE")
-
-    def fail(self, index: int, failure: Failure) -> None:
-        """Final at once if it is hard; else what stands until another server is tried."""
-        if failure.hard:
-            self.done(index, failure.outcome())
-        else:
-            self.trouble[index] = failure
-
-    def fail_all(self, failure: Failure) -> None:
-        for index in list(self.left):
-            self.fail(index, failure)
-
-    def done(self, index: int, outcome: Outcome) -> None:
-        self.left.remove(index)
-        self.outcomes[index] = self.settle(self, index, outcome)
-
-
-class Settle(Protocol):
-    """Logs one outcome and returns what is reported (soft_bounce may change it)."""
-
-    def __call__(self, letter: Letter, index: int, outcome: Outcome) -> Outcome: ...
 
 
 async def transfer(connection: Connection, letter: Letter, reader: Content, manner: Manner) -> bool:
@@ -170,7 +54,7 @@ async def transfer(connection: Connection, letter: Letter, reader: Content, mann
 
 async def _converse(connection: Connection, letter: Letter, reader: Content, manner: Manner) -> bool:
     letter.trouble.clear()
-    content = None if letter.probe else await _prepared(connection, letter, reader, manner)
+    content = None if letter.probe else await prepare(connection, letter, reader, manner)
     refusal = _unsuitable(connection, letter, reader)
     if refusal is not None:
         letter.fail_all(refusal)
@@ -187,14 +71,11 @@ async def _converse(connection: Connection, letter: Letter, reader: Content, man
         return await reset(connection, manner)
     if not ready:
         return await reset(connection, manner)
-    if content is not None and len(content) <= SMALL + PIECE:
-        connection.stream.write(content)
-    else:
-        early = await _send_large(connection, letter, reader, manner, content)
-        if early is not None:
-            for index in accepted:
-                _judge_end(connection, letter, index, early)
-            return False
+    early = await send_content(connection, letter, reader, manner, content)
+    if early is not None:
+        for index in accepted:
+            _judge_end(connection, letter, index, early)
+        return False
     connection.doing = END_OF_DATA
     connection.stream.timeout = manner.data_done_timeout
     connection.pipelined = manner.lmtp and len(accepted) > 1
@@ -207,20 +88,6 @@ async def _converse(connection: Connection, letter: Letter, reader: Content, man
         _judge_end(connection, letter, index, await connection.reply())
     connection.pipelined = False
     return True
-
-
-async def _prepared(connection: Connection, letter: Letter, reader: Content, manner: Manner) -> bytes | None:
-    """The content to send in one piece; None when it is large, to be read while it is sent.
-
-    It is read before MAIL FROM: what cannot be read must not be promised. A small one is in the page cache as a rule.
-    """
-    convert = manner.convert and letter.delivery.encoding == "8bit" and not connection.extensions.eight_bit
-    if letter.size <= SMALL:
-        return letter.content(reader, manner.line_limit, convert=convert)
-    if not convert:
-        return None
-    work = partial(letter.content, reader, manner.line_limit, convert=True)
-    return await asyncio.get_running_loop().run_in_executor(None, work)
 
 
 def _unsuitable(connection: Connection, letter: Letter, reader: Content) -> Failure | None:
@@ -365,60 +232,6 @@ async def _recipients(
         else:
             accepted.append(index)
     return accepted
-
-
-async def _send_large(
-    connection: Connection, letter: Letter, reader: Content, manner: Manner, content: bytes | None
-) -> Reply | None:
-    """Send content by pieces, at the server's pace; `content` is there if it had to be made as a whole.
-
-    A refusal that comes before the end is returned.
-    """
-    connection.doing = "sending message body"
-    stream = connection.stream
-    stream.timeout = manner.data_xfer_timeout
-    if content is not None:
-        for at in range(0, len(content), PIECE):
-            stream.write(content[at : at + PIECE])
-            await stream.drain()
-            if stream.gone:
-                break
-    else:
-        await _send_pieces(connection, letter, reader, manner)
-    if stream.gone:
-        # Hung up in the middle; perhaps it has said why.
-        answer = await connection.reply()
-        connection.sound = False
-        return answer
-    return None
-
-
-async def _send_pieces(connection: Connection, letter: Letter, reader: Content, manner: Manner) -> None:
-    stream = connection.stream
-    encoder = ContentEncoder(manner.line_limit)
-    pieces = reader.pieces(letter.delivery.place, PIECE)
-    loop = asyncio.get_running_loop()
-    try:
-        if letter.prefix:
-            stream.write(encoder.feed(letter.prefix))
-        while piece := await loop.run_in_executor(None, _read, pieces):
-            stream.write(encoder.feed(piece))
-            await stream.drain()
-            if stream.gone:
-                return
-        stream.write(encoder.finish())
-    finally:
-        pieces.close()  # type: ignore[attr-defined]  # Reader.pieces is a generator
-    if encoder.folded:
-        letter.folding(manner.line_limit)
-
-
-def _read(pieces: Iterator[bytes]) -> bytes:
-    """The next piece, in a thread; empty at the end."""
-    try:
-        return next(pieces, b"")
-    except (OSError, Damaged) as error:
-        raise Unreadable(str(error)) from error
 
 
 def _judge_end(connection: Connection, letter: Letter, index: int, answer: Reply) -> None:

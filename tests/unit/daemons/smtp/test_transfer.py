@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from estafeta.base import log
 from estafeta.daemons.smtp.connection import Connection, Manner
+from estafeta.daemons.smtp.letter import Letter
 from estafeta.daemons.smtp.mx import Server
-from estafeta.daemons.smtp.transfer import Letter, Stale, transfer
+from estafeta.daemons.smtp.transfer import Stale, transfer
 from estafeta.mail.envelope import Recipient
 from estafeta.mail.outcome import Bounced, Outcome, Sent
 from estafeta.net.stream import PeerGone, Stream
