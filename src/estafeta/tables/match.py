@@ -109,8 +109,37 @@ class MatchList:
                 return not step.negated
         return False
 
+    async def matches_name(self, name: str) -> bool:
+        """Whether exactly this name is in the list: no member, `.domain` included, stands for names below it.
+
+        So Postfix reads mydestination, virtual_alias_domains, virtual_mailbox_domains and lists of keywords.
+        Raises TableDown.
+        """
+        name = fold(name)
+        for step in self._steps:
+            if isinstance(step, _Constants):
+                hit = name in step.names
+            elif isinstance(step, _InTable):
+                hit = bool(name) and await step.held.current().get(name) is not None
+            else:
+                hit = False  # only networks can be malformed
+            if hit:
+                return not step.negated
+        return False
+
+    def has_name(self, name: str) -> bool:
+        """As `matches_name`, for a `constant` list."""
+        name = fold(name)
+        for step in self._steps:
+            if isinstance(step, _Constants) and name in step.names:
+                return not step.negated
+        return False
+
     async def matches_domain(self, name: str) -> bool:
-        """Whether a domain or host name is in the list. Raises TableDown."""
+        """Whether a domain or host name, or a domain that it is part of, is in the list: relay_domains and kin.
+
+        Raises TableDown.
+        """
         name = fold(name)
         for step in self._steps:
             if isinstance(step, _Constants):

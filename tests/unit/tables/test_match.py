@@ -150,3 +150,23 @@ def test_address_literals_in_mydestination() -> None:
     assert domain(found, "[192.0.2.1]")
     assert domain(found, "[host.example]")
     assert client(found, "", "192.0.2.1")
+
+
+def test_exact_name_has_no_parents() -> None:
+    found = listing(
+        ".example.com", "Example.org", "inline:{table.example=x,.table.example=y}", "!no.example", parents=True
+    )
+    for name, expected in {
+        "example.ORG": True,
+        "a.example.org": False,
+        "a.example.com": False,
+        ".example.com": True,
+        "table.example": True,
+        "a.table.example": False,
+        "": False,
+    }.items():
+        assert asyncio.run(found.matches_name(name)) is expected, name
+    assert listing("a.example").has_name("A.example")
+    assert not listing("a.example", parents=True).has_name("b.a.example")
+    with pytest.raises(TableDown):
+        asyncio.run(listing("fail:x").matches_name("a"))
