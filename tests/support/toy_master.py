@@ -1,7 +1,7 @@
 """Master with toy services, so that master and the skeleton can be tested without the mail system.
 
-`python -m tests.support.toy_master -d -c DIR`. Programs: `echo` says who it is and repeats what it hears (`crash` makes it
-exit 3); `trig` logs its triggers; `packet` logs datagrams; `bad` fails while it opens.
+`python -m tests.support.toy_master -d -c DIR`. Programs: `echo` says who it is and repeats what it hears (`crash`
+makes it exit 3); `trig` logs its triggers; `packet` logs datagrams; `bad` fails while it opens.
 """
 
 from __future__ import annotations
@@ -9,7 +9,10 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 from collections.abc import Callable
+
+import dns.rdata
 
 from estafeta.base import log
 from estafeta.daemons import index
@@ -32,7 +35,20 @@ class EchoProtocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if data.startswith(b"crash"):
             os._exit(3)
+        if data.startswith(b"import"):
+            asyncio.get_running_loop().create_task(self._import())
+            return
         self._transport.write(data)
+
+    async def _import(self) -> None:
+        """What Python imports on first use, in places of its own choosing."""
+        try:
+            host = "büro.example".encode("idna")
+            moment = time.strptime("2026", "%Y").tm_year
+            size = await asyncio.get_running_loop().run_in_executor(None, len, b"abc")
+            self._transport.write(f"{host!r} {moment} {size} {dns.rdata.get_rdata_class(1, 257).__name__}\n".encode())
+        except Exception as reason:
+            self._transport.write(f"{reason!r}\n".encode())
 
     def connection_lost(self, reason: Exception | None) -> None:
         self._release()

@@ -257,6 +257,33 @@ def test_the_number_of_processes_can_change_on_reload(tmp_path: Path) -> None:
         with contextlib.ExitStack() as stack:
             links = [stack.enter_context(connected(site.port)) for _ in range(40)]
             assert {greeting(link)["worker"] for link in links} == {"0", "1", "2"}
+        site.write_main({"estafeta_worker_processes": "1"})
+        site.reload()
+        with contextlib.ExitStack() as stack:
+            links = [stack.enter_context(connected(site.port)) for _ in range(40)]
+            assert {greeting(link)["worker"] for link in links} == {"0"}
+
+
+def test_reload_refuses_and_loses_no_client(tmp_path: Path) -> None:
+    with site_with(tmp_path) as site:
+        for turn in range(60):
+            if turn % 10 == 5:
+                site.signal_master(signal.SIGHUP)
+            with connected(site.port) as link, connected(site.queue / "public/echo") as local:
+                assert "pid" in greeting(link)
+                assert "pid" in greeting(local)
+        site.wait_until(lambda: site.log.count("reload --") == 6)
+
+
+def test_several_reloads_at_once(tmp_path: Path) -> None:
+    with site_with(tmp_path, "qmgr unix n - n 300 1 qmgr\n") as site:
+        for _ in range(5):
+            site.signal_master(signal.SIGHUP)
+        site.wait_for("reload --")
+        with connected(site.queue / "public/qmgr") as link:
+            link.send(b"I")
+        site.wait_for(r"qmgr\[\d+\]: triggered b'W?I'")
+        site.wait_until(lambda: len(site.pids("qmgr")) == 1)
 
 
 # --- the end
@@ -353,6 +380,15 @@ root    unix - n n - 1 echo
         site.wait_until(lambda: site.log.count("opened as 0") == 3)
         socket_file = (site.queue / "private/plain").stat()
         assert (str(socket_file.st_uid), socket_file.st_mode & 0o777) == (owner, 0o666)
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_chroot_needs_no_files_of_python(tmp_path: Path) -> None:
+    with site_with(tmp_path, "echo unix - - y - 1 echo\n") as site, connected(site.queue / "private/echo") as link:
+        assert greeting(link)["chroot"] == "True"
+        link.send(b"import\n")
+        assert link.recv(4096) == b"b'xn--bro-hoa.example' 2026 3 CAA\n"
 
 
 @pytest.mark.root

@@ -29,13 +29,17 @@ class Address:
         return f"[{self.host}]:{self.port}"
 
 
-def open_tcp(address: Address, count: int) -> list[socket.socket]:
-    """`count` sockets that share the address. Raises OSError that names the address."""
+def open_tcp(address: Address, count: int, *, beside_own: bool = False) -> list[socket.socket]:
+    """`count` sockets that share the address. Raises OSError that names the address.
+
+    `beside_own`: we listen on the port already, so the check for strangers would find ourselves.
+    """
     opened: list[socket.socket] = []
     try:
-        _bound(address, shared=False).close()
+        if not beside_own:
+            _bound(address, shared=False).close()
         for _ in range(count):
-            opened.append(_bound(address, shared=count > 1))
+            opened.append(_bound(address, shared=True))
             opened[-1].listen(BACKLOG)
     except OSError as reason:
         for one in opened:

@@ -31,6 +31,7 @@ class Sockets:
     groups: list[list[socket.socket]] = field(default_factory=list)
     fifo: int | None = None
     path: Path | None = None
+    addresses: dict[Address, list[socket.socket]] = field(default_factory=dict)
 
     @property
     def spread(self) -> bool:
@@ -46,11 +47,14 @@ class Sockets:
             return [self.fifo]
         return [one.fileno() for one in self.groups[group]]
 
-    def close(self, *, remove: bool = True) -> None:
-        """Close them. `remove` unlinks the name of a local one: the service is gone."""
+    def close(self, *, keep: Sockets | None = None, remove: bool = True) -> None:
+        """Close them, except those that `keep` has too. `remove` unlinks the name of a local one: the service is
+        gone."""
+        kept = {id(one) for group in keep.groups for one in group} if keep is not None else set()
         for group in self.groups:
             for one in group:
-                one.close()
+                if id(one) not in kept:
+                    one.close()
         if self.fifo is not None:
             os.close(self.fifo)
         if remove and self.path is not None:
@@ -65,11 +69,16 @@ def place_of(entry: ServiceEntry, conf: Config, workers: int) -> tuple[object, .
     return (entry.type, local_path(entry))
 
 
-def open_sockets(entry: ServiceEntry, conf: Config, workers: int) -> Sockets:
-    """Open what the entry says. Raises ConfigError or OSError, with nothing left open."""
+def open_sockets(entry: ServiceEntry, conf: Config, workers: int, old: Sockets | None = None) -> Sockets:
+    """Open what the entry says. Raises ConfigError or OSError, with nothing left open.
+
+    TCP sockets of `old` that are still wanted become part of the new ones: closing one would reset the clients that
+    wait in it.
+    """
     where = place_of(entry, conf, workers)
     if entry.type == "inet":
-        return Sockets(where, _open_inet(entry, conf, workers))
+        opened = _open_inet(entry, conf, workers, old.addresses if old is not None else {})
+        return Sockets(where, _spread(opened, workers), addresses=opened)
     path = local_path(entry)
     owner = None
     if privileges.is_root():
@@ -123,26 +132,48 @@ _REMEDIES = {
     errno.EADDRNOTAVAIL: ": no network interface has this address: correct it, or inet_interfaces",
 }
 
+Opened = dict[Address, list[socket.socket]]
 
-def _open_inet(entry: ServiceEntry, conf: Config, workers: int) -> list[list[socket.socket]]:
-    groups: list[list[socket.socket]] = [[] for _ in range(workers)]
-    optional = not entry.host and any(name in ("all", "loopback-only") for name in conf.inet_interfaces)
+
+def _open_inet(entry: ServiceEntry, conf: Config, workers: int, own: Opened) -> Opened:
+    """The sockets of each address: those that we have, and as many new ones as it takes to have one a process."""
+    opened: Opened = {}
+    fresh: list[socket.socket] = []
+    own_ports = {address.port for address in own}
     try:
         for address in addresses(entry, conf):
-            try:
-                opened = listen.open_tcp(address, workers)
-            except OSError as reason:
-                # "all" promises whatever the machine has; one without IPv6 has less.
-                if optional and address.family == socket.AF_INET6 and reason.errno in listen.UNSUPPORTED:
-                    continue
-                raise OSError(
-                    reason.errno, f"{entry.where}: {reason.strerror}{_REMEDIES.get(reason.errno or 0, '')}"
-                ) from None
-            for group, one in zip(groups, opened, strict=True):
-                group.append(one)
+            have = list(own.get(address, ()))
+            more = _open_address(entry, conf, address, max(0, workers - len(have)), address.port in own_ports)
+            fresh += more
+            if have or more:
+                opened[address] = have + more
     except OSError:
-        for group in groups:
-            for one in group:
-                one.close()
+        for one in fresh:
+            one.close()
         raise
+    return opened
+
+
+def _open_address(
+    entry: ServiceEntry, conf: Config, address: Address, count: int, beside_own: bool
+) -> list[socket.socket]:
+    if not count:
+        return []
+    try:
+        return listen.open_tcp(address, count, beside_own=beside_own)
+    except OSError as reason:
+        # "all" promises whatever the machine has; one without IPv6 has less.
+        optional = not entry.host and any(name in ("all", "loopback-only") for name in conf.inet_interfaces)
+        if optional and address.family == socket.AF_INET6 and reason.errno in listen.UNSUPPORTED:
+            return []
+        remedy = _REMEDIES.get(reason.errno or 0, "")
+        raise OSError(reason.errno, f"{entry.where}: {reason.strerror}{remedy}") from None
+
+
+def _spread(opened: Opened, workers: int) -> list[list[socket.socket]]:
+    """One group for each process. There may be more sockets than processes, after a reload with fewer of them."""
+    groups: list[list[socket.socket]] = [[] for _ in range(workers)]
+    for sockets in opened.values():
+        for number, one in enumerate(sockets):
+            groups[number % workers].append(one)
     return groups

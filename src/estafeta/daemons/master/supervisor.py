@@ -280,15 +280,17 @@ class Supervisor:
 
     def reload(self) -> None:
         """Read the configuration again, and go by it if it can be gone by."""
-        log.info(f"reload -- version {self.plan.conf.mail_version}, configuration {self.directory}")
+        announcement = f"reload -- version {self.plan.conf.mail_version}, configuration {self.directory}"
         try:
             plan, sockets = self._prepare()
         except (ConfigError, OSError, ValueError) as reason:
+            log.info(announcement)
             log.error(f"reload: {explain(reason)}")
             log.error("reload: the new configuration is not used, the old one stays in force")
             return
         self._adopt_log(plan)
         self._adopt(plan, sockets)
+        log.info(announcement)
         plan.conf.report()
         warn_about_programs(plan)
         preload(targets_of(plan))
@@ -305,33 +307,15 @@ class Supervisor:
                 key = (entry.name, entry.type)
                 conf = plan.confs.get(key, plan.conf)
                 sharing = self._sharing(entry, plan)
-                if key not in self.services or self.services[key].sockets.where != place_of(entry, conf, sharing):
-                    self._make_way(key)
-                    opened[key] = open_sockets(entry, conf, sharing)
+                known = self.services.get(key)
+                if known is None or known.sockets.where != place_of(entry, conf, sharing):
+                    opened[key] = open_sockets(entry, conf, sharing, known.sockets if known is not None else None)
         except (ConfigError, OSError):
             for key, sockets in opened.items():
-                sockets.close(remove=key not in self.services)
-            self._reopen_closed()
+                known = self.services.get(key)
+                sockets.close(keep=known.sockets if known is not None else None, remove=known is None)
             raise
         return plan, opened
-
-    def _make_way(self, key: Key) -> None:
-        """A TCP service that is to listen with another number of sockets, or on overlapping addresses, has to let go of
-        its own first: the check for strangers on the port would find them."""
-        service = self.services.get(key)
-        if service is not None and service.entry.type == "inet":
-            self._unwatch(service.sockets)
-            service.sockets.close()
-            service.sockets.groups = [[] for _ in service.sockets.groups]
-
-    def _reopen_closed(self) -> None:
-        for service in self.services.values():
-            if service.entry.type == "inet" and not any(service.sockets.groups):
-                conf = service.conf
-                service.sockets = open_sockets(service.entry, conf, self._sharing(service.entry, self.plan))
-                for worker in service.workers:
-                    worker.finish()
-                self._watch(service)
 
     def _adopt_log(self, plan: Plan) -> None:
         """The log file may have been renamed, by logrotate: open it again, for us and for those still at work."""
@@ -365,7 +349,7 @@ class Supervisor:
                 continue
             if key in opened:
                 self._unwatch(known.sockets)
-                known.sockets.close(remove=known.sockets.path != opened[key].path)
+                known.sockets.close(keep=opened[key], remove=known.sockets.path != opened[key].path)
             known.renew(plan, entry, opened.get(key, known.sockets))
         for service in self.services.values():
             self._watch(service)
@@ -377,8 +361,7 @@ class Supervisor:
         """Tell every process to end, wait a little, and kill those that have not."""
         everyone = [*self.services.values(), *self.gone]
         for service in everyone:
-            if not service.sockets.spread or any(service.sockets.groups):
-                self._unwatch(service.sockets)
+            self._unwatch(service.sockets)
         order = signal.SIGQUIT if self.stopping == signal.SIGQUIT else signal.SIGTERM
         for service in everyone:
             for worker in service.workers:
