@@ -88,6 +88,7 @@ class ActiveQueue:
         self._idle: list[asyncio.Future[None]] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._waking = False
+        self._next_warning = 0.0
         self._deferred_turn = False
         self._due_timer: asyncio.TimerHandle | None = None
         self.stopping = False
@@ -127,7 +128,25 @@ class ActiveQueue:
         return self._room() and (len(self.incoming) > 0 or self._is_due(self._clock()))
 
     def _room(self) -> bool:
-        return len(self.active) < self._message_limit and self.recipients < self._recipient_limit
+        if len(self.active) < self._message_limit and self.recipients < self._recipient_limit:
+            return True
+        self._warn_of_clog()
+        return False
+
+    def _warn_of_clog(self) -> None:
+        """Name the destination that takes most of the memory, if one does: other mail has to wait for it."""
+        now = self._clock()
+        if not self.conf.qmgr_clog_warn_time or now < self._next_warning:
+            return
+        self._next_warning = now + self.conf.qmgr_clog_warn_time
+        waiting = (
+            (each.todo, each.nexthop)
+            for agents in self.transports.values()
+            for each in agents.scheduler.destinations.values()
+        )
+        most, nexthop = max(waiting, default=(0, ""))
+        if most * 5 > self._message_limit:
+            log.warning(f"mail for {nexthop} is using up {most} of {len(self.active)} active queue entries")
 
     def _is_due(self, now: float) -> bool:
         due = self.deferred.next_due
@@ -304,7 +323,7 @@ class ActiveQueue:
             self._discard_double_bounce(message, index)
             return True
         agents = self.agents(transport)
-        if agents.scheduler.recipients >= agents.scheduler.limits.in_memory and message.pending:
+        if agents.scheduler.recipients >= agents.scheduler.limits.room_for(len(envelope.recipients)):
             message.todo.append(index)
             return False
         self._count_in(message)
@@ -430,6 +449,7 @@ class ActiveQueue:
         if over:
             self.over(message)
         if self._starved:
+            # Recipients may have left room for more.
             self._refill.extend(self._starved)
             self._starved.clear()
             self.wake()

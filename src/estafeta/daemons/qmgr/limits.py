@@ -49,11 +49,17 @@ class Limits:
     minimum_slots: int = 3
     in_memory: int = 20000
     """Recipients of this transport in memory."""
-    refill: int = 100
+    extra_in_memory: int = 1000
+    """So many more of messages that may overtake others."""
     backoff: float = 300.0
     """How long a destination that counts as dead is left alone: minimal_backoff_time."""
     processes: int = 0
     """Deliveries at the same time over all destinations: maxproc of the master.cf entry."""
+
+    def room_for(self, recipients: int) -> int:
+        """The recipients in memory beyond which a message with so many recipients has to wait."""
+        short = recipients < self.minimum_slots * max(self.slot_cost, 1)
+        return self.in_memory + (self.extra_in_memory if short else 0)
 
     @classmethod
     def of(cls, conf: Any, transport: str, processes: int) -> Limits:
@@ -73,7 +79,7 @@ class Limits:
             slot_loan=its.delivery_slot_loan,
             minimum_slots=its.minimum_delivery_slots,
             in_memory=its.recipient_limit,
-            refill=its.recipient_refill_limit,
+            extra_in_memory=its.extra_recipient_limit,
             backoff=conf.minimal_backoff_time,
             processes=processes,
         )

@@ -540,3 +540,30 @@ def test_one_recipient_a_delivery_tells_destinations_apart_by_recipient_without_
         assert sorted(each[2][0] for each in post.delivered) == ["ann@here", "joe+list@here", "joe@here"]
 
     run(case, recipient_delimiter="+")
+
+
+def test_a_transport_holds_no_more_recipients_than_its_limit_but_short_messages_get_in() -> None:
+    async def case(post: PostOffice, lines: list[str]) -> None:
+        post.agent.answer = lambda delivery: None
+        post.letter(*[f"u{number}@x{number}" for number in range(20)])
+        post.letter("short@y")
+        await post.settle()
+        assert post.queue.agents("smtp").scheduler.recipients == 6
+        post.agent.answer = lambda delivery: [SENT] * len(delivery.recipients)
+        for link in post.agent.links:
+            link.work()
+        await post.later(0)
+        assert sorted(post.keeper.released) == ["Q1", "Q2"]
+
+    run(case, smtp_recipient_limit="5", smtp_extra_recipient_limit="2")
+
+
+def test_a_destination_that_fills_the_queue_is_named() -> None:
+    async def case(post: PostOffice, lines: list[str]) -> None:
+        post.agent.answer = lambda delivery: None
+        for _ in range(20):
+            post.letter("a@x")
+        await post.settle()
+        assert "warning: mail for x is using up 10 of 10 active queue entries" in lines
+
+    run(case, qmgr_message_active_limit="10")
