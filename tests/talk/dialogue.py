@@ -9,10 +9,10 @@ r"""A .talk file: settings, then what the client sends and what it must hear and
     S: 503 5.5.1 Error: send HELO/EHLO first
     L: disconnect from mail.client.example[192.0.2.5] mail=0/1 commands=0/1
 
-`C:` sends a line with CRLF; `\r`, `\n`, `\0`, `\t`, `\xHH` and `\\` are escapes, and a line that ends in a lone `\` is sent
-without CRLF. `C+` is sent together with the `C:` line after it. `C: <close>` ends the client's side. `S: <close>`: the server
-hangs up. `*` in `S:` and `L:` stands for a queue id or whatever else differs each time; `L:` lines must be the log lines of
-smtpd, all of them, in order, if there is one.
+`C:` sends a line with CRLF; `\r`, `\n`, `\0`, `\t`, `\xHH` and `\\` are escapes, and a line that ends in a lone `\` is
+sent without CRLF. `C+` is sent together with the `C:` line after it. `C: <close>` ends the client's side. `S: <close>`:
+the server hangs up. `*` in `S:` and `L:` stands for a queue id or whatever else differs each time; `L:` lines must be
+the log lines of smtpd, all of them, in order, if there is one.
 """
 
 from __future__ import annotations
@@ -83,8 +83,13 @@ def to_bytes(text: str) -> bytes:
     end = b"\r\n"
     if text.endswith("\\") and not text.endswith("\\\\"):
         text, end = text[:-1], b""
-    decoded = _ESCAPE.sub(lambda m: _ESCAPES[m[1]] if m[1][0] != "x" else chr(0xDC00 + int(m[1][1:], 16)), text)
-    return decoded.encode("utf-8", "surrogateescape") + end
+    return _ESCAPE.sub(_unescaped, text).encode("utf-8", "surrogateescape") + end
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    if found[1][0] != "x":
+        return _ESCAPES[found[1]]
+    return bytes([int(found[1][1:], 16)]).decode("utf-8", "surrogateescape")
 
 
 def matches(expected: str, heard: str) -> bool:

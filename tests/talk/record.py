@@ -23,7 +23,10 @@ from pathlib import Path
 from tests.talk.dialogue import BASE, CLOSE, Dialogue, matches, parse
 
 PORT = 10125
-QUIET = 0.25
+FIRST = 1.5
+"""Seconds until the first reply at the latest."""
+QUIET = 0.15
+"""Seconds of silence after which no more is coming."""
 
 MASTER = """
 127.0.0.1:{port} inet n - n - - smtpd
@@ -32,9 +35,12 @@ pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
 """
-AGENTS = "smtp relay local virtual lmtp error retry discard".split()
+AGENTS = ["smtp", "relay", "local", "virtual", "lmtp", "error", "retry", "discard"]
 HELPERS = {"rewrite": "trivial-rewrite", "bounce": "bounce", "defer": "bounce", "trace": "bounce", "verify": "verify"}
 HELPERS |= {"flush": "flush", "proxymap": "proxymap", "showq": "showq", "anvil": "anvil", "scache": "scache"}
+
+
+SINGLE = {"verify": "1", "anvil": "1", "scache": "1"}
 
 
 class Postfix:
@@ -50,7 +56,9 @@ class Postfix:
         shutil.chown(home / "data", "postfix")
         home.chmod(0o755)
         table = MASTER.format(port=PORT)
-        table += "".join(f"{name} unix - - n - - {program}\n" for name, program in HELPERS.items())
+        table += "".join(
+            f"{name} unix - - n - {SINGLE.get(name, '-')} {program}\n" for name, program in HELPERS.items()
+        )
         table += "".join(f"{name} unix - - n - - discard\n" for name in AGENTS)
         (self.etc / "master.cf").write_text(table)
         self.configure({})
@@ -84,8 +92,7 @@ class Postfix:
         self.use(dialogue)
         start = self.log.stat().st_size if self.log.exists() else 0
         client = socket.create_connection(("127.0.0.1", PORT))
-        client.settimeout(QUIET)
-        found = [heard(client)]
+        found = [heard(client, 10)]
         if dialogue.client:
             name, address = dialogue.client
             name = "[UNAVAILABLE]" if name == "unknown" else name
@@ -105,15 +112,16 @@ class Postfix:
         lines = [m[1] for m in re.finditer(r"postfix/smtpd\[\d+\]: (.*)", text)]
         if dialogue.client:
             lines = lines[1:]
-            lines = [re.sub(r" xclient=1", "", line) for line in lines]
+            lines = [re.sub(r" xclient=[0-9/]+", "", line) for line in lines]
             lines = [re.sub(r"commands=(\d+)(/\d+)?$", "commands=*", line) for line in lines]
             lines.insert(0, f"connect from {dialogue.client[0]}[{dialogue.client[1]}]")
         return found, lines
 
 
-def heard(client: socket.socket) -> list[str]:
+def heard(client: socket.socket, first: float = FIRST) -> list[str]:
     got, closed = b"", False
     while True:
+        client.settimeout(QUIET if got else first)
         try:
             data = client.recv(65536)
         except TimeoutError:

@@ -1,4 +1,4 @@
-"""An smtpd session without sockets: a stream on a transport in memory, a real policy, and stand-ins for intake and DNS."""
+"""An smtpd session without sockets: a transport in memory, a real policy, and stand-ins for intake and DNS."""
 
 from __future__ import annotations
 
@@ -129,7 +129,9 @@ class Names:
 class Stage:
     """One session to talk to."""
 
-    def __init__(self, settings: dict[str, str], client: tuple[str, str] | None = None, names: Names | None = None) -> None:
+    def __init__(
+        self, settings: dict[str, str], client: tuple[str, str] | None = None, names: Names | None = None
+    ) -> None:
         self.gate = Gate()
         conf = Config.for_test(**settings)
         self.policy = Policy(conf, intake=self.gate, routing=Routing.open(conf), resolver=names or Names())  # type: ignore[arg-type]

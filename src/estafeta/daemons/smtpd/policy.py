@@ -56,6 +56,8 @@ class Policy:
         )
         self.bare_newline_rule = conf.smtpd_forbid_bare_newline.replace("yes", "normalize")
         self.space = Space(".")  # the working directory is the queue directory, in a chroot too
+        self.least_space = max(conf.queue_minfree, conf.message_size_limit * 3 // 2)
+        """Free bytes without which no message is taken."""
         self.peers = Peers(resolver, lookup=conf.smtpd_peername_lookup)
         self.class_names = frozenset(conf.smtpd_restriction_classes)
         self.client = self._compile("smtpd_client_restrictions", "check_client_access")

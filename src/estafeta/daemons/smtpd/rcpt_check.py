@@ -28,11 +28,13 @@ async def refuse_recipient(check: Check) -> Refusal | None:
         refusal = await judge(check, steps, recipient, RECIPIENT)
         if refusal is not None:
             return refusal
+    if check.defer_if_permit is not None:
+        return check.defer_if_permit
     if policy.conf.smtpd_reject_unlisted_recipient and not check.unlisted_recipient_done:
         refusal = await _unlisted(check, reject_unlisted_recipient, recipient, RECIPIENT)
         if refusal is not None:
             return refusal
-    return check.defer_if_permit
+    return None
 
 
 async def _delayed(check: Check) -> Refusal | None:

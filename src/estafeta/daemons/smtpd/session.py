@@ -197,7 +197,6 @@ class Session:
             text = line.decode("utf-8", "surrogateescape").rstrip("\r\n")
         verb, arguments = split_command(text)
         if not verb:
-            self.count("unknown", False)
             self.errors += 1
             return BAD_SYNTAX
         command = COMMANDS.get(verb)
@@ -311,7 +310,7 @@ class Session:
         transaction = self.transaction
         if transaction.submission is not None:
             transaction.submission.abandon()
-        if transaction.sender is not None or transaction.queue_id:
+        if transaction.sender is not None or transaction.queue_id or transaction.chunks is not None:
             self.transaction = Transaction()
 
     def open_queue_id(self) -> None:

@@ -67,7 +67,7 @@ class Transaction:
             self.bcc.append(address)
 
     def add_header(self, text: str) -> None:
-        if text not in self.headers and len(self.headers) < MOST_EXTRAS:
+        if len(self.headers) < MOST_EXTRAS:
             self.headers.append(text)
 
     def envelope(self, client: Client, context: str, arrived: float) -> Envelope:

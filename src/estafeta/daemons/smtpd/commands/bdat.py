@@ -45,15 +45,15 @@ async def bdat(session: Session, arguments: str) -> bytes:
         return b"521 5.5.4 Syntax: BDAT count [LAST]\r\n"
     count, last = parsed
     transaction = session.transaction
-    if not transaction.count:
-        await _skip(session, count)
-        if transaction.sender is None:
-            return b"503 5.5.1 Error: need RCPT command\r\n"
-        return b"554 5.5.1 Error: no valid recipients\r\n"
     chunks = transaction.chunks
     if isinstance(chunks, Chunks) and chunks.incoming is None:
         await _skip(session, count)
-        return f"551 5.0.0 Discarded {count} bytes after earlier error\r\n".encode()
+        return _after_error(session, f"551 5.0.0 Discarded {count} bytes after earlier error\r\n".encode(), last)
+    if not transaction.count:
+        await _skip(session, count)
+        if transaction.sender is None:
+            return _after_error(session, b"503 5.5.1 Error: need RCPT command\r\n", last)
+        return _after_error(session, b"554 5.5.1 Error: no valid recipients\r\n", last)
     if count == 0 and not last:
         log.warning(f"{queue_id}: null BDAT request from {session.client.namaddr}")
         return b"551 5.7.1 Null BDAT request\r\n"
@@ -62,7 +62,7 @@ async def bdat(session: Session, arguments: str) -> bytes:
             refusal = await data_refused(session)
             if refusal is not None:
                 await _skip(session, count)
-                return _after_error(session, refusal)
+                return _after_error(session, refusal, last)
         chunks = transaction.chunks = await _begin(session)
     return await _chunk(session, chunks, count, last)
 
@@ -81,7 +81,7 @@ async def _chunk(session: Session, chunks: Chunks, count: int, last: bool) -> by
         log.warning(f"{session.queue_id}: BDAT request from {session.client.namaddr} exceeds message size limit")
         incoming.give_up()
         await _skip(session, count)
-        return _after_error(session, b"552 5.3.4 Chunk exceeds message size limit\r\n", last=last)
+        return _after_error(session, b"552 5.3.4 Chunk exceeds message size limit\r\n", last)
     left = count
     session.where = "BDAT (0 bytes)"
     while left:
@@ -107,7 +107,7 @@ async def _chunk(session: Session, chunks: Chunks, count: int, last: bool) -> by
     return await incoming.finish(chunked=True)
 
 
-def _after_error(session: Session, reply: bytes, *, last: bool = False) -> bytes:
+def _after_error(session: Session, reply: bytes, last: bool = False) -> bytes:
     """Chunks that the client has under way are thrown away until it begins anew."""
     if last:
         session.reset()

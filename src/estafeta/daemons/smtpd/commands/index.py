@@ -13,44 +13,44 @@ Run = Callable[["Session", str], Awaitable[bytes]]
 
 
 class Command:
-    """`last`: nothing may be pipelined behind it (RFC 2920 3.1). `junk`: it does no work, so too many are errors."""
+    """One verb. `last`: nothing may be pipelined behind it (RFC 2920 3.1). `junk`: it does no work; many are errors."""
 
-    __slots__ = ("counted", "junk", "last", "run")
+    __slots__ = ("_function", "_module", "_run", "counted", "junk", "last")
 
-    def __init__(self, run: Run, counted: str, *, last: bool = False, junk: bool = False) -> None:
-        self.run = run
+    def __init__(self, module: str, function: str, counted: str, *, last: bool = False, junk: bool = False) -> None:
+        self._module = module
+        self._function = function
+        self._run: Run | None = None
         self.counted = counted
-        self.last = last
+        """Its name in the disconnect line."""
         self.junk = junk
+        self.last = last
 
-
-def _later(module: str, function: str) -> Run:
-    """The function when it is first needed: the command modules import the session, which imports this."""
-    found: list[Run] = []
-
-    async def run(session: Session, arguments: str) -> bytes:
-        if not found:
-            found.append(getattr(import_module(f"estafeta.daemons.smtpd.commands.{module}"), function))
-        return await found[0](session, arguments)
-
-    return run
+    @property
+    def run(self) -> Run:
+        """The function, found at first use: the command modules import the session, which imports this."""
+        if self._run is None:
+            module = import_module(f"estafeta.daemons.smtpd.commands.{self._module}")
+            self._run = getattr(module, self._function)
+        assert self._run is not None
+        return self._run
 
 
 COMMANDS: dict[str, Command] = {
-    "MAIL": Command(_later("mail", "mail"), "mail"),
-    "RCPT": Command(_later("rcpt", "rcpt"), "rcpt"),
-    "DATA": Command(_later("data", "data"), "data", last=True),
-    "BDAT": Command(_later("bdat", "bdat"), "bdat"),
-    "RSET": Command(_later("simple", "rset"), "rset", junk=True),
-    "QUIT": Command(_later("simple", "quit_"), "quit"),
-    "HELO": Command(_later("helo", "helo"), "helo", last=True, junk=True),
-    "EHLO": Command(_later("helo", "ehlo"), "ehlo", last=True, junk=True),
-    "NOOP": Command(_later("simple", "noop"), "noop", last=True, junk=True),
-    "VRFY": Command(_later("simple", "vrfy"), "vrfy", last=True, junk=True),
-    "ETRN": Command(_later("simple", "etrn"), "etrn", junk=True),
-    "STARTTLS": Command(_later("simple", "starttls"), "starttls", last=True),
-    "AUTH": Command(_later("simple", "auth"), "auth", last=True),
-    "XCLIENT": Command(_later("simple", "xclient"), "xclient", last=True),
-    "XFORWARD": Command(_later("simple", "xforward"), "xforward", last=True),
+    "MAIL": Command("mail", "mail", "mail"),
+    "RCPT": Command("rcpt", "rcpt", "rcpt"),
+    "DATA": Command("data", "data", "data", last=True),
+    "BDAT": Command("bdat", "bdat", "bdat"),
+    "RSET": Command("simple", "rset", "rset", junk=True),
+    "QUIT": Command("simple", "quit_", "quit"),
+    "HELO": Command("helo", "helo", "helo", last=True, junk=True),
+    "EHLO": Command("helo", "ehlo", "ehlo", last=True, junk=True),
+    "NOOP": Command("simple", "noop", "noop", last=True, junk=True),
+    "VRFY": Command("simple", "vrfy", "vrfy", last=True, junk=True),
+    "ETRN": Command("simple", "etrn", "etrn", junk=True),
+    "STARTTLS": Command("simple", "starttls", "starttls", last=True),
+    "AUTH": Command("simple", "auth", "auth", last=True),
+    "XCLIENT": Command("simple", "xclient", "xclient", last=True),
+    "XFORWARD": Command("simple", "xforward", "xforward", last=True),
 }
-UNKNOWN = Command(_later("simple", "unknown"), "unknown")
+UNKNOWN = Command("simple", "unknown", "unknown")

@@ -23,6 +23,11 @@ async def mail(session: Session, arguments: str) -> bytes:
         return b"503 5.5.1 Error: send HELO/EHLO first\r\n"
     if session.transaction.sender is not None:
         return b"503 5.5.1 Error: nested MAIL command\r\n"
+    if session.transaction.chunks is not None:
+        return b"503 5.5.1 Error: MAIL after BDAT\r\n"
+    least = session.policy.least_space
+    if least and session.policy.space.free() < least:
+        return _no_space(session)
     found = split_path_command(arguments, "FROM")
     if found is None:
         return b"501 5.5.4 Syntax: MAIL FROM:<address>\r\n"
@@ -44,12 +49,12 @@ async def mail(session: Session, arguments: str) -> bytes:
         if refusal is not None:
             session.transaction = Transaction()
             return session.refused(check, refusal)
-    short = _no_room(session, transaction.size)
-    if short is not None:
-        reply = session.refused(Check(session, "MAIL", sender), short)
+    if conf.message_size_limit and transaction.size > conf.message_size_limit:
         session.transaction = Transaction()
-        return reply
+        return session.refused(Check(session, "MAIL", sender), TOO_BIG)
     transaction.sender = sender
+    if not conf.smtpd_delay_open_until_valid_rcpt:
+        session.open_queue_id()
     return OK
 
 
@@ -119,14 +124,10 @@ def _auth(session: Session, transaction: Transaction, value: str) -> str:
 _PARAMETERS = {"SIZE": _size, "BODY": _body, "SMTPUTF8": _smtputf8, "RET": _ret, "ENVID": _envid, "AUTH": _auth}
 
 
-def _no_room(session: Session, size: int) -> Refusal | None:
-    """Whether a message of that size cannot be taken: message_size_limit, queue_minfree."""
-    conf = session.policy.conf
-    if conf.message_size_limit and size > conf.message_size_limit:
-        return TOO_BIG
-    free = session.policy.space.free()
-    least = max(conf.queue_minfree, (conf.message_size_limit * 3) // 2)
-    if free < least or free - size < least:
-        log.warning(f"not enough free space in mail queue: {free} bytes < {least} bytes needed: see queue_minfree")
-        return NO_SPACE
-    return None
+def _no_space(session: Session) -> bytes:
+    """queue_minfree, and room for one and a half messages of the largest size: there may not be more soon."""
+    reply = session.refused(Check(session, "MAIL"), NO_SPACE)
+    conf, free = session.policy.conf, session.policy.space.free()
+    what = f"{conf.queue_minfree} bytes" if free < conf.queue_minfree else "1.5*message size limit"
+    log.warning(f"not enough free space in mail queue: {free} bytes < {what}")
+    return reply

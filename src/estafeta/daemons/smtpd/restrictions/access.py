@@ -186,8 +186,10 @@ async def consult(check: Check, look: Look, shown: str, kind: str, origin_of: tu
     try:
         found = await look(check)
         return None if found is None else await act(check, found, *origin_of)
-    except TableDown as error:
-        log.warning(f"{origin_of[0]} lookup error: {error}")
+    except TableDown:
+        # The table itself has said what is wrong; this says what it was asked for.
+        key = shown.removesuffix(f"[{check.session.client.address}]")
+        log.warning(f'{origin_of[0]} lookup error for "{key}"')
         return check.rejected(451, "4.3.5", "Server configuration error")
     finally:
         check.shown, check.kind = before
@@ -220,12 +222,7 @@ async def _restrictions(check: Check, value: str, origin: Origin) -> Verdict:
     policy = check.policy
     steps = policy.value_lists.get((origin.bare_table, value))
     if steps is None:
-        steps = compile_list(
-            value.replace(",", " ").split(),
-            policy,
-            f"access table {origin.spec} entry {origin.key!r}",
-            origin.bare_table,
-        )
+        steps = compile_list(value.replace(",", " ").split(), policy, "", origin.bare_table)
         if len(policy.value_lists) < MOST_LISTS:
             policy.value_lists[origin.bare_table, value] = steps
     return await run_list(check, steps)

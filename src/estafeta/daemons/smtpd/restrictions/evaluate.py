@@ -167,6 +167,12 @@ WITH_ARGUMENT: dict[str, Binder] = {}
 TABLE_ARGUMENT: set[str] = set()
 """Those whose argument is a table, `type:name`."""
 
+LISTS = {
+    "smtpd_data_restrictions": "Data command",
+    "smtpd_end_of_data_restrictions": "End-of-data",
+}
+"""What Postfix calls the lists that have no subject of their own."""
+
 FINAL = frozenset({"permit", "reject", "defer"})
 """These decide whatever comes: what stands behind them is never reached."""
 
@@ -249,7 +255,8 @@ def misconfigured(name: str, problem: str) -> Run:
 def compile_list(names: Sequence[str], policy: Policy, parameter: str, bare_table: str | None = None) -> Steps:
     """The restrictions that a parameter names. `bare_table`: the restriction meant by a table without a name before it.
 
-    What is wrong is logged as a warning now, and answers 451 when it is reached.
+    What is wrong is logged as a warning now, and answers 451 with a warning when it is reached. The list that a table
+    gave as a value has no `parameter`: it is read when it is reached.
     """
     steps: list[Step] = []
     warn = False
@@ -265,7 +272,7 @@ def compile_list(names: Sequence[str], policy: Policy, parameter: str, bare_tabl
             warn = True
             continue
         steps.append(_step(name, lower, rest, policy, parameter, bare_table, warn))
-        if steps[-1].final and rest and not warn:
+        if parameter and steps[-1].final and rest and not warn:
             log.warning(f'{parameter}: restriction "{rest[0]}" after "{name}" is ignored')
         warn = False
     return tuple(steps)
@@ -277,21 +284,18 @@ def _step(
     if lower in RESTRICTIONS:
         return Step(lower, RESTRICTIONS[lower], warn=warn, final=lower in FINAL)
     if lower in WITH_ARGUMENT:
-        if not rest or (lower in TABLE_ARGUMENT and ":" not in rest[0]):
-            return Step(
-                lower,
-                _bad(
-                    lower,
-                    f"restriction {lower} requires {'maptype:mapname' if lower in TABLE_ARGUMENT else 'an argument'}",
-                    parameter,
-                ),
-            )
-        return _bound(lower, rest.pop(0), policy, parameter, warn)
+        argument = rest.pop(0) if rest else name
+        if argument is name or (lower in TABLE_ARGUMENT and ":" not in argument):
+            need = "maptype:mapname" if lower in TABLE_ARGUMENT else "a value"
+            return Step(lower, _bad(lower, f'restriction {lower}: bad argument "{argument}": need {need}', parameter))
+        return _bound(lower, argument, policy, parameter, warn)
     if name in policy.class_names:
         return Step(name, _class(name), warn=warn)
     if ":" in name and not name.startswith("/"):
         if bare_table is None:
-            return Step(name, _bad(name, f'specify a check_*_access restriction before the table "{name}"', parameter))
+            known = ", ".join(sorted(TABLE_ARGUMENT, key=list(WITH_ARGUMENT).index))
+            kind = LISTS.get(parameter, "class")
+            return Step(name, _bad(name, f'specify one of ({known}) before {kind} restriction "{name}"', parameter))
         log.warning(
             f'{parameter}: the table "{name}" stands without a restriction, which may end some day: '
             f"write {bare_table} {name}"
@@ -308,7 +312,8 @@ def _step(
 
 
 def _bad(name: str, problem: str, parameter: str) -> Run:
-    log.warning(f"{parameter}: {problem}")
+    if parameter:
+        log.warning(f"{parameter}: {problem}")
     return misconfigured(name, problem)
 
 

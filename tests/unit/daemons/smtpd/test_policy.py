@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import pytest
+from tests.talk.dialogue import BASE
+from tests.talk.stage import Stage, logged
+
+from estafeta.daemons.smtpd.policy import OpenRelay
+
+
+def stage_with(**settings: str) -> list[str]:
+    import asyncio
+
+    async def made() -> None:
+        Stage(BASE | settings)
+
+    with logged() as lines:
+        asyncio.run(made())
+    return lines
+
+
+@pytest.mark.parametrize(
+    "relay, recipient, fine",
+    [
+        ("permit_mynetworks", "permit", False),
+        ("", "", False),
+        ("", "warn_if_reject reject", False),
+        ("", "check_recipient_access static:REJECT", False),
+        ("permit_mynetworks, reject_unauth_destination", "", True),
+        ("", "permit_mynetworks, reject", True),
+        ("defer_unauth_destination", "", True),
+        ("", "defer", True),
+        ("", "defer_if_permit", True),
+    ],
+)
+def test_no_open_relay(relay: str, recipient: str, fine: bool) -> None:
+    """Without a restriction that stops strangers, smtpd does not start."""
+    settings = {"smtpd_relay_restrictions": relay, "smtpd_recipient_restrictions": recipient}
+    if fine:
+        stage_with(**settings)
+        return
+    with pytest.raises(OpenRelay, match="specify at least one working instance of: reject_unauth_destination"):
+        stage_with(**settings)
+
+
+@pytest.mark.parametrize(
+    "value, warning",
+    [
+        ("reject_foo", 'unknown smtpd restriction: "reject_foo"'),
+        ("reject_rbl_client dnsbl.example", "does not exist here yet"),
+        ("check_policy_service unix:private/policy", "does not exist here yet"),
+        ("check_policy_service { unix:private/policy, timeout=10s }", "does not exist here yet"),
+        ("check_client_access", "need maptype:mapname"),
+        ("check_client_access foo", "need maptype:mapname"),
+        ("reject, permit", 'restriction "permit" after "reject" is ignored'),
+        ("static:OK", "stands without a restriction"),
+    ],
+)
+def test_what_is_wrong_is_said_when_the_configuration_is_read(value: str, warning: str) -> None:
+    lines = stage_with(smtpd_client_restrictions=value)
+    assert len(lines) == 1
+    assert warning in lines[0]
+    assert "smtpd_client_restrictions" in lines[0]
+
+
+def test_a_restriction_that_does_not_exist_yet_takes_its_argument_along() -> None:
+    lines = stage_with(smtpd_client_restrictions="reject_rbl_client dnsbl.example, permit_mynetworks, reject")
+    assert len(lines) == 1
+
+
+def test_a_class_without_value_is_told() -> None:
+    lines = stage_with(smtpd_restriction_classes="strict", smtpd_client_restrictions="strict")
+    assert any("strict has no value" in line for line in lines)
