@@ -41,7 +41,7 @@ class Domains:
     async def is_local(self, domain: str) -> bool:
         """Whether mail to `domain` ends at this machine: mydestination, or an address literal of ours."""
         domain = domain.removesuffix(".")
-        if await self._local.matches_domain(domain):
+        if await self._local.matches_name(domain):
             return True
         literal = literal_address(domain)
         return literal is not None and ipaddress.ip_address(literal) in self._own
@@ -55,10 +55,10 @@ class Domains:
         if local:
             await self._warn_of_both(domain, "mydestination", self._alias, self._mailbox)
             return LOCAL
-        if await self._alias.matches_domain(domain):
+        if await self._alias.matches_name(domain):
             await self._warn_of_both(domain, "virtual_alias_domains", self._mailbox, self._relay)
             return ALIAS
-        if await self._mailbox.matches_domain(domain):
+        if await self._mailbox.matches_name(domain):
             await self._warn_of_both(domain, "virtual_mailbox_domains", self._relay)
             return MAILBOX
         return RELAY if await self._relay.matches_domain(domain) else DEFAULT
@@ -66,7 +66,7 @@ class Domains:
     async def _warn_of_both(self, domain: str, name: str, *others: MatchList) -> None:
         for other in others:
             try:
-                both = await other.matches_domain(domain)
+                both = await (other.matches_domain if other is self._relay else other.matches_name)(domain)
             except TableDown:
                 continue  # only the warning depends on it
             if both:
