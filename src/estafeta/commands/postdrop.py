@@ -1,9 +1,9 @@
 """postdrop(1): put a message into the maildrop.
 
-`sendmail` calls `drop` directly where it may write there: as root, as the mail owner, as a member of a group that
-may, or in an instance of one's own. The command exists for installations whose maildrop is open to one program only:
-it reads on standard input what `sendmail` writes, the packed Drop behind its length (four bytes), then the content
-with CRLF line ends.
+`sendmail` calls `drop` with the rights of its caller: root, the mail owner, a member of a group that may write there,
+anybody in an instance of his own or where the maildrop is open to all (mode 1733). The command is for a compiled front
+end with more rights: it reads on standard input the packed Drop behind its length (four bytes), then the content with
+CRLF line ends.
 
 Exit status 0 only when the message is on stable storage.
 """
@@ -33,11 +33,7 @@ class TooBig(Exception):
 
 
 class CannotDrop(Exception):
-    """The maildrop cannot be written; the text has the remedy. `denied`: for want of rights."""
-
-    def __init__(self, text: str, *, denied: bool = False) -> None:
-        super().__init__(text)
-        self.denied = denied
+    """The maildrop cannot be written; the text has the remedy."""
 
 
 def drop(conf: Config, content: Iterable[bytes], described: Drop) -> None:
@@ -46,10 +42,7 @@ def drop(conf: Config, content: Iterable[bytes], described: Drop) -> None:
     try:
         draft = Draft(folder)
     except OSError as error:
-        raise CannotDrop(
-            f"create a file in {folder}: {error.strerror}: {_remedy(conf, error)}",
-            denied=isinstance(error, PermissionError),
-        ) from error
+        raise CannotDrop(f"create a file in {folder}: {error.strerror}: {_remedy(conf, error)}") from error
     try:
         lines = 0
         for piece in content:

@@ -9,13 +9,9 @@ from __future__ import annotations
 
 import os
 import pwd
-import stat
-import subprocess
 import sys
 import time
 from collections.abc import Iterable
-
-import msgspec
 
 from estafeta.base import log
 from estafeta.commands import postdrop
@@ -180,42 +176,10 @@ def _clean(text: str) -> str:
 
 
 def _store(conf: Config, who: _Caller, described: Drop, content: Iterable[bytes]) -> None:
-    """Into the maildrop, or through a postdrop command that may write there."""
+    """Into the maildrop, with the caller's own rights: a script cannot be set-gid."""
     try:
         postdrop.drop(conf, content, described)
     except postdrop.TooBig:
         raise Fatal(f"{who}: message file too big", EX_TEMPFAIL) from None
     except postdrop.CannotDrop as error:
-        command = _privileged_postdrop(conf) if error.denied else ""
-        if not command:
-            raise Fatal(f"{who}: {error}") from None
-        _through(command, who, described, content)
-
-
-def _privileged_postdrop(conf: Config) -> str:
-    """The installed postdrop if it has more rights than we have; "" otherwise."""
-    path = os.path.join(conf.command_directory, "postdrop")
-    try:
-        mode = os.stat(path).st_mode
-    except OSError:
-        return ""
-    # A script cannot be set-gid: only a compiled front end that starts our postdrop can.
-    with open(path, "rb") as program:
-        is_program = program.read(4) == b"\x7fELF"
-    return path if mode & stat.S_ISGID and is_program else ""
-
-
-def _through(command: str, who: _Caller, described: Drop, content: Iterable[bytes]) -> None:
-    packed = msgspec.msgpack.encode(described)
-    child = subprocess.Popen([command], stdin=subprocess.PIPE)
-    assert child.stdin is not None
-    try:
-        child.stdin.write(len(packed).to_bytes(4, "big") + packed)
-        for piece in content:
-            child.stdin.write(piece)
-        child.stdin.close()
-    except BrokenPipeError:
-        pass  # it has said why on standard error, and its status tells
-    status = child.wait()
-    if status:
-        raise Fatal(f"{who}: {command} exited with status {status}: the message was not accepted")
+        raise Fatal(f"{who}: {error}") from None
