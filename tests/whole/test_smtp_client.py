@@ -278,6 +278,23 @@ def test_no_reuse_when_turned_off(tmp_path: Path) -> None:
     talk(tmp_path, scene, smtp_connection_cache_on_demand="no")
 
 
+def test_reuse_for_some_destinations_only(tmp_path: Path) -> None:
+    async def scene(client: Client, sink: SmtpSink) -> None:
+        for nexthop in (f"[127.0.0.1]:{sink.port}", f"localhost:{sink.port}"):
+            for _ in range(2):
+                await client.deliver(nexthop, "a@b.example")
+        assert len(sink.talks) == 3
+
+    talk(
+        tmp_path,
+        scene,
+        smtp_connection_cache_on_demand="no",
+        smtp_connection_cache_destinations="127.0.0.1",
+        smtp_host_lookup="native",
+        disable_dns_lookups="yes",
+    )
+
+
 def test_idle_connection_is_closed(tmp_path: Path) -> None:
     async def scene(client: Client, sink: SmtpSink) -> None:
         await client.deliver(f"[127.0.0.1]:{sink.port}", "a@b.example")

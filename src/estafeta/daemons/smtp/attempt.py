@@ -17,10 +17,11 @@ from estafeta.daemons.smtp.connection import Connection, Manner, open_connection
 from estafeta.daemons.smtp.errors import Failure, SiteError
 from estafeta.daemons.smtp.letter import Content, Letter, Unreadable
 from estafeta.daemons.smtp.mx import Directory, Server
-from estafeta.daemons.smtp.nexthop import Destination, NexthopError, parse_nexthop
+from estafeta.daemons.smtp.nexthop import Destination, NexthopError, parse_nexthop, plain_name
 from estafeta.daemons.smtp.pool import Pool
 from estafeta.daemons.smtp.transfer import Stale, transfer
 from estafeta.mail.outcome import Deferred
+from estafeta.tables.match import MatchList
 from estafeta.tables.table import TableDown
 
 PIX = ("disable_esmtp", "delay_dotcrlf")
@@ -62,8 +63,17 @@ class Office:
     fallback: Sequence[str] = ()
     keep: bool = True
     """Keep connections for the next message."""
-    keep_for: frozenset[str] = frozenset()
+    keep_for: MatchList | None = None
     """Next hops whose connections are kept in any case."""
+
+    async def keeps(self, nexthop: str) -> bool:
+        """Whether a connection to this next hop is kept for the next message."""
+        if self.keep or not self.keep_for:
+            return self.keep
+        try:
+            return await self.keep_for.matches_domain(plain_name(nexthop, lmtp=self.manner.lmtp))
+        except TableDown:
+            return False  # the mail is delivered; only the connection is at stake
 
 
 class Attempt:
@@ -205,7 +215,7 @@ class Attempt:
         except BaseException:
             connection.abort()
             raise
-        if clean and connection.sound and (office.keep or nexthop in office.keep_for):
+        if clean and connection.sound and await office.keeps(nexthop):
             office.pool.give(connection, nexthop)
         else:
             office.pool.leave(connection)

@@ -67,6 +67,17 @@ def _parse(member: str, lmtp: bool, port: str, ports: Mapping[str, int]) -> Dest
     return Destination(host, port_number(service or port, ports), literal or lmtp)
 
 
+def plain_name(nexthop: str, *, lmtp: bool) -> str:
+    """A next hop as smtp_connection_cache_destinations names it: without `[]`, port, `unix:` and `inet:`."""
+    if lmtp:
+        if nexthop.startswith("unix:"):
+            return nexthop[5:]
+        nexthop = nexthop.removeprefix("inet:")
+    if nexthop.startswith("["):
+        return nexthop[1:].partition("]")[0]
+    return nexthop.partition(":")[0]
+
+
 def port_number(service: str, ports: Mapping[str, int]) -> int:
     """The TCP port of a number or a service name. Raises NexthopError."""
     if service.isascii() and service.isdigit():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import time
+from ipaddress import IPv4Address, IPv6Address
 
 from estafeta.base import log
 from estafeta.base.networks import number_of
@@ -30,6 +31,7 @@ from estafeta.services.delivery import Delivery
 from estafeta.skeleton.agent import Answer, DeliveryAgent
 from estafeta.skeleton.service import Context
 from estafeta.tables.maps import Maps
+from estafeta.tables.match import MatchList
 
 FLAGS = frozenset("DORX")
 _NONE: frozenset[str] = frozenset()
@@ -51,6 +53,11 @@ class SmtpService(DeliveryAgent):
         self.pix_maps = Maps.open(
             settings.pix_workaround_maps, name=("lmtp" if self.lmtp else "smtp") + "_pix_workaround_maps"
         )
+        self.keep_for = MatchList.open(
+            settings.connection_cache_destinations,
+            name=("lmtp" if self.lmtp else "smtp") + "_connection_cache_destinations",
+        )
+        self.bind = bind_addresses(settings, own_addresses(conf.inet_interfaces, ()))
         self.resolver = Resolver()
         # Read now: a chroot has no services(5), and the loop must not wait for a disk later.
         self.ports = services_file() | known_ports(conf.known_tcp_ports)
@@ -64,7 +71,7 @@ class SmtpService(DeliveryAgent):
 
     async def start(self) -> None:
         settings = self.client_conf
-        manner = manner_of(self.conf, settings, lmtp=self.lmtp)
+        manner = manner_of(self.conf, settings, self.bind, lmtp=self.lmtp)
         self.pool = Pool(
             manner,
             idle=settings.connection_cache_time_limit,
@@ -86,7 +93,7 @@ class SmtpService(DeliveryAgent):
             fallback=settings.fallback_relay,
             # Whoever logs in by sender must not carry the next sender's mail.
             keep=settings.connection_cache_on_demand and not settings.sender_dependent_authentication,
-            keep_for=frozenset(settings.connection_cache_destinations),
+            keep_for=self.keep_for,
         )
 
     async def deliver(self, delivery: Delivery) -> Answer:
@@ -181,7 +188,20 @@ def _keywords(words: tuple[str, ...] | list[str]) -> frozenset[str]:
     return frozenset(word.upper() for word in words if word.lower() != "silent-discard")
 
 
-def manner_of(conf: Config, settings: ClientSettings, *, lmtp: bool) -> Manner:
+def bind_addresses(settings: ClientSettings, interfaces: frozenset[object]) -> dict[int, str]:
+    """Where connections start from: as set, or the only address that this instance receives mail on. postconf(5).
+
+    `interfaces` are the addresses of inet_interfaces, as ipaddress objects.
+    """
+    found = {4: settings.bind_address, 6: settings.bind_address6}
+    for family, kind in ((4, IPv4Address), (6, IPv6Address)):
+        mine = [each for each in interfaces if isinstance(each, kind)]
+        if not found[family] and len(mine) == 1 and not mine[0].is_loopback:
+            found[family] = str(mine[0])
+    return found
+
+
+def manner_of(conf: Config, settings: ClientSettings, bind: dict[int, str], *, lmtp: bool) -> Manner:
     """How to talk, from main.cf."""
     return Manner(
         lmtp=lmtp,
@@ -208,7 +228,7 @@ def manner_of(conf: Config, settings: ClientSettings, *, lmtp: bool) -> Manner:
         pix_delay=settings.pix_workaround_delay_time,
         line_limit=settings.line_length_limit,
         convert=not conf.disable_mime_output_conversion,
-        bind={4: settings.bind_address, 6: settings.bind_address6},
+        bind=bind,
         bind_enforce=settings.bind_address_enforce,
         discard=_keywords(settings.discard_ehlo_keywords),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from estafeta.daemons.smtp.nexthop import Destination, NexthopError, known_ports, parse_nexthop
+from estafeta.daemons.smtp.nexthop import Destination, NexthopError, known_ports, parse_nexthop, plain_name
 
 PORTS = known_ports(["lmtp=24", "smtp=25", "smtps=submissions=465", "odd", "x=y"])
 
@@ -65,3 +65,10 @@ def test_unreadable(text: str) -> None:
 def test_lmtp_without_path() -> None:
     with pytest.raises(NexthopError):
         lmtp("unix:")
+
+
+def test_plain_name() -> None:
+    assert plain_name("a.example:26", lmtp=False) == "a.example"
+    assert plain_name("[192.0.2.1]:26", lmtp=False) == "192.0.2.1"
+    assert plain_name("unix:/run/lmtp", lmtp=True) == "/run/lmtp"
+    assert plain_name("inet:[a.example]", lmtp=True) == "a.example"
