@@ -3,6 +3,9 @@
 Told by a trigger on its socket when something is there, and woken by master in case a trigger was lost. A file is
 removed after its message is on stable storage, so a crash between the two delivers it twice and never loses it.
 What cannot be taken in now stays for the next round.
+
+Users who may write to the maildrop but not reach our socket cannot send a trigger; so while the process lives it also
+looks once a second whether the folder has changed.
 """
 
 from __future__ import annotations
@@ -23,6 +26,9 @@ from estafeta.mail.header import line
 from estafeta.queue.journal import SpoolError
 from estafeta.services.notice import NoticeSender
 from estafeta.skeleton.service import Context, Service
+
+LOOK = 1.0
+"""Seconds between looks at the folder."""
 
 AT_ONCE = 50
 """Messages taken in together, so that they share one sync of the journal."""
@@ -47,13 +53,33 @@ class PickupService(Service):
             self._own_uid = os.geteuid()  # an instance of an ordinary user: the skeleton has said what is missing
 
     async def start(self) -> None:
+        self._busy = asyncio.Lock()
         await self.intake.start(NoticeSender())
+        self._watch = asyncio.get_running_loop().create_task(self._watch_folder())
 
     async def stop(self) -> None:
-        await self.intake.stop()
+        self._watch.cancel()
+        async with self._busy:
+            await self.intake.stop()
+
+    async def _watch_folder(self) -> None:
+        before = -1  # so the first look always looks inside: something may have come since we were started
+        while True:
+            await asyncio.sleep(LOOK)
+            try:
+                changed = os.stat(self._folder).st_mtime_ns
+            except OSError:
+                continue  # `triggered` says so, at every wakeup
+            if changed != before:
+                await self.triggered(b"W")
+            before = changed
 
     async def triggered(self, requests: bytes) -> None:
         """Take in all there is, and what arrives meanwhile."""
+        async with self._busy:
+            await self._take_all()
+
+    async def _take_all(self) -> None:
         tried: set[str] = set()
         while True:
             try:
