@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from tests.support.site import Site
 
+from estafeta.skeleton.log_targets import Syslog, facility_code
+
 TOY = [sys.executable, "-m", "tests.support.toy_master"]
 MASTER = """
 127.0.0.1:{port} inet n - n - - echo
@@ -398,3 +400,31 @@ def test_a_missing_mail_owner_is_an_error_with_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
         site.start(patience=10)
     site.__exit__(None, None, None)
+
+
+def test_the_log_may_move_to_another_file_on_reload(tmp_path: Path) -> None:
+    with site_with(tmp_path) as site:
+        site.write_main({"maillog_file": str(site.folder / "other.log"), "syslog_name": "outpost"})
+        site.log_file = site.folder / "other.log"
+        site.reload()
+        with connected(site.port) as link:
+            greeting(link)
+        site.wait_for(r" outpost/echo\[\d+\]: connect")
+        site.wait_for(r" outpost/master\[\d+\]: reload --")
+
+
+def test_syslog_gets_lines_without_the_host(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(path))
+        listening.settimeout(5)
+        target = Syslog(facility_code("local1"), str(path))
+        target.write([(1, "Nov  1 00:00:00", "postfix/smtpd[1]: warning: x")], "host")
+        assert listening.recv(1000) == b"<140>Nov  1 00:00:00 postfix/smtpd[1]: warning: x"
+    path.unlink()
+    target.write([(0, "Nov  1 00:00:00", "lost")], "host")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:  # the syslog daemon was restarted
+        listening.bind(str(path))
+        listening.settimeout(5)
+        target.write([(0, "Nov  1 00:00:00", "again")], "host")
+        assert listening.recv(1000) == b"<142>Nov  1 00:00:00 again"

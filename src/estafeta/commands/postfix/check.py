@@ -41,7 +41,7 @@ def check(directory: str, *, report: bool = True) -> bool:
     except (ConfigError, OSError) as reason:
         log.fatal(explain(reason))
         return False
-    for text in wrong_rights(conf):
+    for text in (*unheard(conf), *wrong_rights(conf)):
         log.warning(text)
     for path in sorted(Path(conf.queue_directory, "corrupt").glob("*")):
         log.warning(f"damaged message: {path}: look at it with postcat, then move it back to maildrop or remove it")
@@ -73,6 +73,15 @@ def check_log(conf: Config, entries: list[ServiceEntry]) -> None:
         raise ConfigError(
             f"{os.path.join(conf.config_directory, 'master.cf')}: missing '{conf.postlog_service_name}' service, which "
             "maillog_file needs: add 'postlog unix-dgram n - n - 1 postlogd'"
+        )
+
+
+def unheard(conf: Config, socket_path: str = "/dev/log") -> Iterator[str]:
+    """Whether the log goes nowhere."""
+    if not conf.maillog_file and not os.path.exists(socket_path):
+        yield (
+            f"maillog_file is empty and no syslog daemon listens on {socket_path}, so nothing is logged: start one, or "
+            "run 'postconf -e maillog_file=/var/log/mail.log'"
         )
 
 

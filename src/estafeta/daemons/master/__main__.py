@@ -6,6 +6,7 @@ import contextlib
 import gc
 import getopt
 import os
+import resource
 import select
 import signal
 import sys
@@ -23,6 +24,7 @@ from .plan import make_plan, targets_of, warn_about_programs
 from .preload import preload
 from .supervisor import Supervisor
 
+FILES = 65536
 START_PATIENCE = 30
 """Seconds that -w waits for the daemon to be up."""
 
@@ -120,6 +122,7 @@ def serve(options: Options, started: Callable[[str], None]) -> int:
         target = daemon_target(plan.conf, paint=paint)
         sink = for_daemon("master", plan.conf, target)
         enter_queue_directory(plan.conf)
+        raise_file_limit()
         held = locks.take(plan.conf)
         plan.conf.report()
         warn_about_programs(plan)
@@ -158,6 +161,13 @@ def enter_queue_directory(conf: Config) -> None:
             f"{conf.origin('queue_directory')}: queue_directory {conf.queue_directory}: {reason.strerror}: "
             "run 'postfix check' to make it"
         ) from None
+
+
+def raise_file_limit() -> None:
+    """A process that serves many clients needs many files: as many as the hard limit allows, within reason."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = FILES if hard == resource.RLIM_INFINITY else min(hard, FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def detach(options: Options) -> None:

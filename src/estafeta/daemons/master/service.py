@@ -36,11 +36,12 @@ WAKEUP = b"W"
 class RunningService:
     """A service. The supervisor watches `wanted()`, calls `start`, and says what became of the processes."""
 
-    def __init__(self, entry: ServiceEntry, sockets: Sockets, plan: Plan) -> None:
+    def __init__(self, entry: ServiceEntry, sockets: Sockets, plan: Plan, *, verbose: int = 0) -> None:
         self.entry = entry
         self.sockets = sockets
         self.plan = plan
         self.target = target_of(entry.program)
+        self.verbose = verbose
         self.throttled = False
         self.throttle_turn = 0
         self.ever_used = False
@@ -66,6 +67,11 @@ class RunningService:
         return self.plan.confs.get(key, self.plan.conf)
 
     @property
+    def single(self) -> bool:
+        """Whether a process has to wait for the end of the one before it."""
+        return self.entry.program in SINGLE
+
+    @property
     def program_path(self) -> str:
         """As it appears in the log."""
         return str(Path(self.conf.daemon_directory, self.entry.program))
@@ -76,10 +82,9 @@ class RunningService:
         """The groups of sockets whose clients have nobody to serve them."""
         if self.target is None or self.throttled:
             return
-        single = self.entry.program in SINGLE
-        serving = [worker for worker in self.workers if not worker.retired]
-        if single and self.workers:
+        if self.single and self.workers:
             return
+        serving = [worker for worker in self.workers if not worker.retired]
         if self.sockets.spread:
             running = {worker.number for worker in serving}
             yield from (number for number in range(len(self.sockets.groups)) if number not in running)
@@ -111,7 +116,7 @@ class RunningService:
             entry=entry,
             worker=number,
             slots=entry.maxproc if self.sockets.spread else part,
-            verbose=entry.verbose,
+            verbose=entry.verbose + self.verbose,
             entries=self.plan.entries,
         )
         return Launch(

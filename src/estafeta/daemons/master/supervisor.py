@@ -6,6 +6,7 @@ they are handled in the loop like everything else.
 
 from __future__ import annotations
 
+import gc
 import heapq
 import itertools
 import os
@@ -14,6 +15,7 @@ import signal
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 from types import FrameType
 
@@ -21,7 +23,7 @@ from estafeta.base import log
 from estafeta.config.main_cf import ConfigError
 from estafeta.config.master_cf import ServiceEntry
 from estafeta.skeleton.accept import explain
-from estafeta.skeleton.log import LineSink
+from estafeta.skeleton.log import LineSink, daemon_target, for_daemon
 from estafeta.skeleton.log_targets import Target, open_maillog
 
 from .plan import Key, Plan, is_served, make_plan, targets_of, warn_about_programs, worker_count
@@ -32,6 +34,8 @@ from .worker import Worker
 
 WATCHDOG = 1000
 """Seconds that the loop may stand still."""
+FINISH_PATIENCE = 60.0
+"""Seconds after a reload that a process may hold up the one that is to take its place."""
 STOP_PATIENCE = 5.0
 """Seconds after which a process that was told to end is killed."""
 
@@ -77,7 +81,7 @@ class Supervisor:
 
     def _service(self, entry: ServiceEntry, plan: Plan) -> RunningService:
         conf = plan.confs.get((entry.name, entry.type), plan.conf)
-        return RunningService(entry, open_sockets(entry, conf, self._sharing(entry, plan)), plan)
+        return RunningService(entry, open_sockets(entry, conf, self._sharing(entry, plan)), plan, verbose=self.verbose)
 
     @staticmethod
     def _sharing(entry: ServiceEntry, plan: Plan) -> int:
@@ -294,6 +298,8 @@ class Supervisor:
         plan.conf.report()
         warn_about_programs(plan)
         preload(targets_of(plan))
+        gc.collect()
+        gc.freeze()
 
     def _prepare(self) -> tuple[Plan, dict[Key, Sockets]]:
         """The new plan, and the sockets that it needs and we do not have. Raises without a change."""
@@ -318,15 +324,20 @@ class Supervisor:
         return plan, opened
 
     def _adopt_log(self, plan: Plan) -> None:
-        """The log file may have been renamed, by logrotate: open it again, for us and for those still at work."""
-        if not plan.conf.maillog_file or self.log_target.fileno() < 0:
-            return
+        """The log file may have been renamed, by logrotate: open it again, for us and for those still at work. It may
+        also have another name now, or be syslog: that holds for us and for processes to come."""
+        self.sink.flush()
         try:
+            if not (plan.conf.maillog_file and self.plan.conf.maillog_file):
+                if plan.conf.maillog_file != self.plan.conf.maillog_file:
+                    self.log_target = daemon_target(plan.conf)
+                self.sink = for_daemon("master", plan.conf, self.log_target)
+                return
             descriptor = open_maillog(plan.conf)
         except (OSError, ValueError) as reason:
-            log.error(f"reload: {reason}; the old log file stays in use")
+            log.error(f"reload: {explain(reason)}; the old log stays in use")
             return
-        self.sink.flush()
+        self.sink = for_daemon("master", plan.conf, self.log_target)
         os.dup2(descriptor, self.log_target.fileno(), inheritable=False)
         for service in (*self.services.values(), *self.gone):
             for worker in service.workers:
@@ -345,15 +356,24 @@ class Supervisor:
         for key, entry in entries.items():
             known = self.services.get(key)
             if known is None:
-                self.services[key] = RunningService(entry, opened[key], plan)
+                self.services[key] = RunningService(entry, opened[key], plan, verbose=self.verbose)
                 continue
             if key in opened:
                 self._unwatch(known.sockets)
                 known.sockets.close(keep=opened[key], remove=known.sockets.path != opened[key].path)
             known.renew(plan, entry, opened.get(key, known.sockets))
+            if known.single:
+                for worker in known.workers:
+                    self._at(monotonic() + FINISH_PATIENCE, partial(self._insist, known, worker))
         for service in self.services.values():
             self._watch(service)
         self._schedule_wakeups()
+
+    def _insist(self, service: RunningService, worker: Worker) -> None:
+        """A process that its successor waits for does not end."""
+        if worker in service.workers:
+            log.warning(f"process {service.program_path} pid {worker.pid} does not end after a reload: killed")
+            worker.signal(signal.SIGKILL)
 
     # --- the end
 

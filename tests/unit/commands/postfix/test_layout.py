@@ -71,3 +71,11 @@ def test_a_log_file_needs_the_postlog_service(tmp_path: Path) -> None:
     conf = Config.for_test(maillog_file="/var/log/mail.log")
     with pytest.raises(ConfigError, match=r"missing 'postlog' service.*add 'postlog unix-dgram n - n - 1 postlogd'"):
         check.check_log(conf, [])
+
+
+def test_a_log_that_goes_nowhere_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    assert "nothing is logged" in next(check.unheard(Config.for_test(), str(path)))
+    assert list(check.unheard(Config.for_test(maillog_file="/var/log/mail.log"), str(path))) == []
+    path.write_text("")
+    assert list(check.unheard(Config.for_test(), str(path))) == []
