@@ -10,8 +10,8 @@ Domains are matched without regard to case; local parts keep theirs.
 
 from __future__ import annotations
 
+import ipaddress
 import re
-import socket
 
 LONGEST_HOSTNAME = 255
 LONGEST_LABEL = 63
@@ -138,8 +138,8 @@ def valid_address_text(text: str) -> bool:
 def valid_ipv4(text: str) -> bool:
     """Four decimal numbers of 0 to 255. An address that begins with 0 is good only as 0.0.0.0."""
     try:
-        socket.inet_pton(socket.AF_INET, text)
-    except (OSError, ValueError):
+        ipaddress.IPv4Address(text)
+    except ValueError:
         return False
     return not text.startswith("0.") or text == "0.0.0.0"
 
@@ -147,10 +147,10 @@ def valid_ipv4(text: str) -> bool:
 def valid_ipv6(text: str) -> bool:
     """An IPv6 address (RFC 4291 2.2) without zone."""
     try:
-        socket.inet_pton(socket.AF_INET6, text)
-    except (OSError, ValueError):
+        ipaddress.IPv6Address(text)
+    except ValueError:
         return False
-    return True
+    return "%" not in text
 
 
 def literal_address(domain: str) -> str | None:

@@ -5,7 +5,7 @@ Names of days and months are English whatever the locale. The text changes once 
 
 from __future__ import annotations
 
-import time
+from datetime import UTC, datetime
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -19,14 +19,16 @@ def mail_date(moment: float) -> str:
     second = int(moment)
     if _last[0] == second:
         return _last[1]
-    local = time.localtime(second)
-    minutes = local.tm_gmtoff // 60
+    local = datetime.fromtimestamp(second).astimezone()
+    offset = local.utcoffset()
+    minutes = int(offset.total_seconds()) // 60 if offset else 0
     sign = "-" if minutes < 0 else "+"
     hours, minutes = divmod(abs(minutes), 60)
-    zone = f" ({local.tm_zone})" if local.tm_zone else ""
+    name = local.tzname()
+    zone = f" ({name})" if name else ""
     text = (
-        f"{_DAYS[local.tm_wday]}, {local.tm_mday:2d} {_MONTHS[local.tm_mon - 1]} {local.tm_year} "
-        f"{local.tm_hour:02d}:{local.tm_min:02d}:{local.tm_sec:02d} {sign}{hours:02d}{minutes:02d}{zone}"
+        f"{_DAYS[local.weekday()]}, {local.day:2d} {_MONTHS[local.month - 1]} {local.year} "
+        f"{local.hour:02d}:{local.minute:02d}:{local.second:02d} {sign}{hours:02d}{minutes:02d}{zone}"
     )
     _last = (second, text)
     return text
@@ -34,4 +36,4 @@ def mail_date(moment: float) -> str:
 
 def message_id_stamp(moment: float) -> str:
     """`20261121093000`: the part of a Message-Id that tells the second, in UTC."""
-    return time.strftime("%Y%m%d%H%M%S", time.gmtime(moment))
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y%m%d%H%M%S")
