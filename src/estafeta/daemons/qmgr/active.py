@@ -65,6 +65,8 @@ class ActiveQueue:
         self.incoming = Incoming(conf.qmgr_message_recipient_limit)
         self.deferred = Deferred()
         self.active: dict[str, Message] = {}
+        self.loading: set[str] = set()
+        """Ids of messages whose files somebody reads or changes, so that nobody else takes them up."""
         self.recipients = 0
         """Recipients with schedulers and agents."""
         self.expire: set[str] = set()
@@ -218,6 +220,7 @@ class ActiveQueue:
         if due is None:
             return
         queue_id, path = due
+        self.loading.add(queue_id)
         try:
             found = await asyncio.to_thread(self.keeper.load, path)
         except MessageGone:
@@ -229,6 +232,8 @@ class ActiveQueue:
             log.warning(f"{path}: {error.strerror}: will try again")
             self.deferred.add(queue_id, now + self.conf.minimal_backoff_time, path)
             return
+        finally:
+            self.loading.discard(queue_id)
         await self._activate(found, now)
 
     def adopt(self, found: Found) -> Message:

@@ -191,9 +191,8 @@ class QueueControl:
             return chosen
         changed = []
         for start in range(0, len(chosen), PIECE):
-            changed += await self._change_files(
-                operation, [(each, deferred.path(each)) for each in chosen[start:][:PIECE]]
-            )
+            files = [(each, deferred.path(each)) for each in chosen[start : start + PIECE] if each in deferred]
+            changed += await self._change_files(operation, DEFERRED, files)
         return changed
 
     async def _in_hold(self, operation: str, ids: set[str] | None, queues: tuple[str, ...]) -> list[str]:
@@ -202,7 +201,7 @@ class QueueControl:
         files = await asyncio.to_thread(self._held_files, ids)
         changed = []
         for start in range(0, len(files), PIECE):
-            changed += await self._change_files(operation, files[start : start + PIECE])
+            changed += await self._change_files(operation, HOLD, files[start : start + PIECE])
         return changed
 
     def _held_files(self, ids: set[str] | None) -> list[tuple[str, str]]:
@@ -211,35 +210,64 @@ class QueueControl:
         found = ((name, self._keeper.find(HOLD, name)) for name in ids)
         return [(name, path) for name, path in found if path is not None]
 
-    async def _change_files(self, operation: str, files: list[tuple[str, str]]) -> list[str]:
+    async def _change_files(self, operation: str, queue: str, files: list[tuple[str, str]]) -> list[str]:
         """Change messages that lie in files. Returns the ids of those that were still there."""
         changed = []
         moves: list[tuple[Place, Any]] = []
         for queue_id, path in files:
-            if operation == DELETE:
-                self._keeper.release(Place(path, 0, 0, 0, 0), queue_id)
-                self._queue.deferred.finished(queue_id)
-                changed.append(queue_id)
+            if not await self._claim(queue_id, queue):
+                # It was taken up while we were busy with others.
+                message = self._queue.active.get(queue_id)
+                if message is not None and not message.deleted:
+                    changed.append(queue_id)
+                    self._apply(operation, message)
                 continue
             try:
-                found = await asyncio.to_thread(self._keeper.load, path)
-            except MessageGone:
-                continue
-            except Damaged as error:
-                self._keeper.corrupt(path, str(error))
-                continue
-            self._queue.deferred.remove(queue_id)
-            changed.append(queue_id)
-            if operation in (REQUEUE, EXPIRE):
-                self._apply(operation, self._queue.adopt(found))
-            else:
+                if operation == DELETE:
+                    self._keeper.release(Place(path, 0, 0, 0, 0), queue_id)
+                    self._queue.deferred.finished(queue_id)
+                    changed.append(queue_id)
+                    continue
+                found = await self._load(path)
+                if found is None:
+                    continue
+                changed.append(queue_id)
+                if operation in (REQUEUE, EXPIRE):
+                    self._apply(operation, self._queue.adopt(found))
+                    continue
                 if operation == RELEASE:
                     found.envelope.hold_reason = ""
                     found.envelope.attempt_after = self._clock()
                 moves.append((found.place, found.envelope))
-        if moves:
-            await self._move(operation, moves)
+            finally:
+                if not moves or moves[-1][1].queue_id != queue_id:
+                    self._queue.loading.discard(queue_id)
+        try:
+            if moves:
+                await self._move(operation, moves)
+        finally:
+            self._queue.loading.difference_update(envelope.queue_id for _, envelope in moves)
         return changed
+
+    async def _claim(self, queue_id: str, queue: str) -> bool:
+        """Whether the message is ours to change: nobody delivers it, nobody else changes it until we are done."""
+        while queue_id in self._queue.loading:  # noqa: ASYNC110 - as long as reading a file takes
+            await asyncio.sleep(0.01)
+        if queue_id in self._queue.active or (queue == DEFERRED and queue_id not in self._queue.deferred):
+            return False
+        self._queue.deferred.remove(queue_id)
+        self._queue.loading.add(queue_id)
+        return True
+
+    async def _load(self, path: str) -> Found | None:
+        try:
+            found: Found = await asyncio.to_thread(self._keeper.load, path)
+            return found
+        except MessageGone:
+            return None
+        except Damaged as error:
+            self._keeper.corrupt(path, str(error))
+            return None
 
     async def _move(self, operation: str, moves: list[tuple[Place, Any]]) -> None:
         if operation == TO_HOLD:

@@ -125,7 +125,7 @@ class QmgrService(Service):
             except OSError as error:
                 log.warning(f"scan of deferred/: {error}: will try again")
                 return
-            self._queue.deferred.found(listing, self._queue.active)
+            self._queue.deferred.found(listing, {*self._queue.active, *self._queue.loading})
         self._queue.wake()
 
     async def _scan_from_time_to_time(self) -> None:

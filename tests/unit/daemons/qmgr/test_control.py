@@ -18,7 +18,7 @@ from .post_office import DEFERRED, SENT, PostOffice, collect, run
 
 def control_of(post: PostOffice) -> QueueControl:
     async def rescan() -> None:
-        post.queue.deferred.found(list(post.keeper.deferred()), post.queue.active)
+        post.queue.deferred.found(list(post.keeper.deferred()), {*post.queue.active, *post.queue.loading})
 
     return QueueControl(post.queue, post.keeper, rescan, post.clock)
 
@@ -176,6 +176,22 @@ def test_forced_expiration_returns_with_the_reason_of_the_delay_or_a_general_one
         assert post.reporter.asked == [("bounce", "Q1", [0])]
         assert post.keeper.released == ["Q1"]
         assert len(post.agent.seen) == 1
+
+    run(case)
+
+
+def test_a_message_that_is_taken_up_while_a_command_wants_it_is_not_taken_twice() -> None:
+    async def case(post: PostOffice, lines: list[str]) -> None:
+        await put_off(post, *[f"u{number}@x" for number in range(40)])
+        post.agent.answer = lambda delivery: [DEFERRED]
+        post.now += 10_000
+        post.queue.wake()
+        reply = await ask(post, EXPIRE)
+        await post.later(0)
+        assert reply.count == 40
+        assert sorted(each[1] for each in post.reporter.asked) == sorted(f"Q{number}" for number in range(1, 41))
+        assert len(post.keeper.released) == 40
+        assert not any("error" in line for line in lines)
 
     run(case)
 
