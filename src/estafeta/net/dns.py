@@ -85,7 +85,7 @@ class Resolver:
         kept = self._cache.get(key)
         if kept is not None:
             if isinstance(kept, DnsError):
-                raise type(kept)(kept.name, kept.rrtype) from None
+                raise type(kept)(kept.name, kept.rrtype, str(kept)) from None
             return kept
         task = self._asking.get(key)
         if task is None:
@@ -105,13 +105,15 @@ class Resolver:
         for record in answer.records:
             preference, _, host = record.partition(" ")
             if not host:
-                if len(answer.records) == 1:
-                    return [Mx(0, "")]
-                log.warning(f"ignoring null MX record of {domain}: it has other MX records (RFC 7505 3)")
+                return [Mx(0, "")]  # whatever stands beside it: RFC 7505 3 forbids that anything does
+            if number_of(host) is not None:
+                log.warning(f"numeric domain name in resource data of MX record for {domain}: {host}")
+                found.append(Mx(int(preference), host))
                 continue
             try:
                 found.append(Mx(int(preference), check_name(host, host=True)))
-            except BadName:
+            except BadName as error:
+                log.warning(error.why)
                 log.warning(f"malformed domain name in resource data of MX record for {domain}: {host}")
         if not found:
             raise BadAnswer(domain, "MX")
@@ -140,8 +142,8 @@ class Resolver:
                 raise outcome
         if found:
             return found
-        # What is only unknown weighs more than what is denied: later, not never. The A record's word goes first.
-        raise next((error for error in reversed(errors) if isinstance(error, DnsDown)), errors[-1])
+        # What is only unknown weighs more than what is denied: later, not never.
+        raise next((error for error in errors if isinstance(error, DnsDown)), errors[0])
 
     async def ptr(self, address: str, *, hosts: bool = True) -> str | None:
         """The name of an address: from hosts(5) (unless `hosts` is false), then from DNS; None if it has none.
@@ -222,7 +224,8 @@ class Resolver:
             answer = Answer(name, reply.canonical, rrtype, tuple(reply.records), ttl, secure)
             self._cache.put((name, rrtype), answer, ttl)
             return answer
-        raise self._keep(BadAnswer(name, rrtype), ttl or 0)
+        log.warning(f"dns_lookup: Name server loop for {name}")
+        raise self._keep(BadAnswer(name, rrtype, f"Name server loop for {name}"), ttl or 0)
 
     async def _on_the_wire(self, name: str, at: str, rrtype: str) -> Reply:
         if self._wire is None:

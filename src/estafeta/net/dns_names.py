@@ -5,6 +5,7 @@ Later and never are different types: `DnsDown` is "ask again", `NoSuchDomain` an
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 
@@ -40,9 +41,9 @@ class DnsDown(DnsError):
 class BadAnswer(DnsError):
     """There are records, and none of them can be used: malformed host names, a CNAME chain without end."""
 
-    def __init__(self, name: str, rrtype: str) -> None:
-        text = f"Name service error for name={name} type={rrtype}: Malformed or unexpected name server reply"
-        super().__init__(name, rrtype, text)
+    def __init__(self, name: str, rrtype: str, text: str = "") -> None:
+        malformed = f"Name service error for name={name} type={rrtype}: Malformed or unexpected name server reply"
+        super().__init__(name, rrtype, text or malformed)
 
 
 class BadName(DnsError):
@@ -82,26 +83,39 @@ MOST_LABEL = 63
 def check_name(name: str, *, host: bool = False) -> str:
     """The name in lower case without a final dot, in ASCII (IDNA) form. Raises BadName.
 
-    With `host` it must also be usable as a host name: letters, digits and hyphens (and underscores, which
-    exist in the wild and which Postfix lets through).
+    With `host` it must also be usable as a host name: letters, digits, hyphens, underscores, which exist in the wild
+    (Postfix lets them through too), a `*` label, and not only numbers. `why` of the error says what is wrong in the
+    words of Postfix's log.
     """
     text = name.removesuffix(".").lower()
     if not text:
-        raise BadName(name, "empty name")
+        raise BadName(name, "valid_hostname: empty hostname")
     if not text.isascii():
         text = _to_ascii(name, text)
     if len(text) > MOST_NAME - 2:
-        raise BadName(name, f"name too long: {name[:100]!r}...")
+        raise BadName(name, f"valid_hostname: bad length {len(text)} for {text[:100]}...")
     for label in text.split("."):
-        if not label or len(label) > MOST_LABEL:
-            raise BadName(name, f"misplaced delimiter or label too long in {name!r}")
-        if host and not _is_host_label(label):
-            raise BadName(name, f"invalid character in hostname {name!r}")
+        if not label:
+            raise BadName(name, f"valid_hostname: misplaced delimiter: {text}")
+        if len(label) > MOST_LABEL:
+            raise BadName(name, f"valid_hostname: hostname label too long: {text}")
+    if host:
+        _check_host(name, text)
     return text
 
 
-def _is_host_label(label: str) -> bool:
-    return label.replace("-", "").replace("_", "").isalnum() and label[0] != "-" and label[-1] != "-"
+_HOST = re.compile(r"(?:\*\.)?[a-z0-9_.-]*")
+
+
+def _check_host(name: str, text: str) -> None:
+    allowed = _HOST.match(text)
+    end = allowed.end() if allowed else 0
+    if end < len(text):
+        raise BadName(name, f"valid_hostname: invalid character {ord(text[end])}(decimal): {text}")
+    if text[0] == "-" or text[-1] == "-" or ".-" in text or "-." in text:
+        raise BadName(name, f"valid_hostname: misplaced hyphen: {text}")
+    if text.replace(".", "").isdigit():
+        raise BadName(name, f"valid_hostname: numeric hostname: {text}")
 
 
 def _to_ascii(name: str, text: str) -> str:
@@ -110,4 +124,4 @@ def _to_ascii(name: str, text: str) -> str:
     try:
         return idna.encode(text, uts46=True, transitional=False).decode("ascii").lower()
     except (idna.IDNAError, UnicodeError) as error:
-        raise BadName(name, f"not a domain name: {name!r}: {error}") from None
+        raise BadName(name, f"valid_hostname: not a domain name: {name}: {error}") from None
