@@ -128,8 +128,9 @@ class VirtualService(DeliveryAgent):
             for remark in problem.remarks:
                 log.warning(remark)
             text = f"maildir delivery failed: {problem}" if maildir else f"delivery failed to mailbox {path}: {problem}"
-            kind = Bounced if problem.dsn.startswith("5") else Deferred
-            return kind(problem.dsn, text, RELAY)
+            if problem.full:
+                return Bounced(problem.dsn, text, RELAY)
+            return Deferred("4" + problem.dsn[1:], text, RELAY)
 
     async def _owner(self, maps: Maps, address: str, *, least: int) -> int | None:
         """The number that the table gives; None, with a warning, if there is none that may be used."""

@@ -170,7 +170,7 @@ def _open(mailbox: Mailbox) -> tuple[int, bool]:
             fd = os.open(path, flags | os.O_CREAT | os.O_EXCL, MODE)
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise MailboxProblem("file is a symbolic link") from error
+            raise MailboxProblem("file is a symbolic link", "5.2.0") from error
         raise MailboxProblem.of("cannot open file", error) from error
     try:
         if mailbox.keeper is not None and mailbox.keeper[0] != mailbox.uid:
@@ -197,9 +197,9 @@ def _trusted_link(path: str) -> bool:
 def _check(mailbox: Mailbox, fd: int) -> None:
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
-        raise MailboxProblem(f"destination {mailbox.path} is not a regular file")
+        raise MailboxProblem(f"destination {mailbox.path} is not a regular file", "5.2.0")
     if status.st_nlink != 1:
-        raise MailboxProblem(f"file has {status.st_nlink} hard links")
+        raise MailboxProblem(f"file has {status.st_nlink} hard links", "5.2.0")
     if mailbox.strict_owner and status.st_uid != mailbox.uid:
         raise MailboxProblem(f"destination {mailbox.path} is not owned by recipient", remarks=(IGNORE_OWNER,))
 

@@ -5,12 +5,31 @@ from __future__ import annotations
 import errno
 import os
 
-FULL = (errno.EFBIG, errno.EDQUOT)
-"""The mailbox may not grow: that is final, the sender must hear of it. A disk without room is not."""
+_FULL = frozenset({errno.EFBIG, errno.EDQUOT})
+"""The mailbox may not grow. A disk without room is another matter: that is ours, and passes."""
+
+_IN_THE_WAY = frozenset(
+    {
+        errno.EACCES,
+        errno.EEXIST,
+        errno.EISDIR,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.ENXIO,
+        errno.EPERM,
+    }
+)
+"""How the site is set up, not how it is today. Everything else (a disk that fails, too many open files) may pass."""
 
 
 class MailboxProblem(Exception):
-    """`str()` is the reason; `dsn` begins with 5 where trying again is no use; `remarks` are warnings for the log."""
+    """`str()` is the reason. `remarks` are warnings for the log.
+
+    `dsn` 5.2.2: the mailbox is full. 5.2.0: it cannot be used as it stands; local(8) returns the mail, virtual(8) lets
+    it wait. 4.x.x: it may go better later.
+    """
 
     def __init__(self, reason: str, dsn: str = "4.2.0", remarks: tuple[str, ...] = ()) -> None:
         super().__init__(reason)
@@ -19,7 +38,20 @@ class MailboxProblem(Exception):
 
     @classmethod
     def of(cls, doing: str, error: OSError) -> MailboxProblem:
-        """`error writing message: File too large`."""
+        """`error writing message: File too large`, with the status of the error's number."""
         number = error.errno or 0
-        dsn = "5.2.2" if number in FULL else "4.3.0" if number == errno.ENOSPC else "4.2.0"
+        if number in _FULL:
+            dsn = "5.2.2"
+        elif number == errno.ENOSPC:
+            dsn = "4.3.0"
+        else:
+            dsn = "5.2.0" if number in _IN_THE_WAY else "4.2.0"
         return cls(f"{doing}: {os.strerror(number)}", dsn)
+
+    @property
+    def full(self) -> bool:
+        return self.dsn == "5.2.2"
+
+    @property
+    def final(self) -> bool:
+        return self.dsn.startswith("5")

@@ -20,12 +20,10 @@ class Local:
     allow_mail_to_commands = words(
         "alias, forward",
         'From where delivery to "|command" is allowed: alias, forward, include.',
-        pending=True,
     )
     allow_mail_to_files = words(
         "alias, forward",
         "From where delivery to /file/name is allowed: alias, forward, include.",
-        pending=True,
     )
     allow_min_user = flag(
         "no",
@@ -36,13 +34,11 @@ class Local:
         "no",
         "Whether mail to a list with an owner alias gets what that alias stands for as its sender, instead of the "
         "alias itself.",
-        pending=True,
     )
     reset_owner_alias = flag(
         "no",
         "Whether an inner alias that has no owner alias of its own drops the owner of the outer one, instead of "
         "keeping it as the sender.",
-        pending=True,
     )
     frozen_delivered_to = flag(
         "yes",
@@ -53,13 +49,11 @@ class Local:
         "command, file, forward",
         "For which deliveries a Delivered-To header is added: command, file, forward. Without it, forwarding loops "
         "go unseen.",
-        pending=True,
     )
     forward_path = raw(
         "$home/.forward${recipient_delimiter}${extension}, $home/.forward",
         "Where local(8) looks for a user's forward file: a list of paths with $home, $user, $extension and the "
         "like. The first that exists is used.",
-        pending=True,
     )
     command_expansion_filter = raw(
         "1234567890!@%-_=+:,./abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ",
@@ -111,7 +105,6 @@ class Local:
         "",
         "Where mail for unknown local users goes, as in catchall or $user@other.example. Empty returns it. Local "
         "recipient checks must be off for this to be reached.",
-        pending=True,
     )
     biff = flag(
         "yes",
@@ -123,7 +116,6 @@ class Local:
         "no",
         "Whether mail waits when a user's home directory is missing, as when a network disk is away. Directories "
         "that are in the way are not told from missing ones.",
-        pending=True,
     )
     local_login_sender_maps = words(
         "static:*",
@@ -163,22 +155,18 @@ class Mailboxes:
     mailbox_transport = text(
         "",
         "A transport that takes mail for all local users, before mailbox command and mailbox. Aliases still apply.",
-        pending=True,
     )
     mailbox_transport_maps = words(
         "",
         "Tables that give a transport by user, which goes before the general one.",
-        pending=True,
     )
     fallback_transport = text(
         "",
         "A transport for local recipients that are not in the alias tables nor in the list of system users.",
-        pending=True,
     )
     fallback_transport_maps = words(
         "",
         "Tables that give the transport for a recipient who is no system user.",
-        pending=True,
     )
     mailbox_size_limit = number(
         "51200000",

@@ -1,0 +1,81 @@
+"""local(8): one process of the transport. What happens to a recipient is in expansion.py."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+from estafeta.accounts.system import Users
+from estafeta.config.instance import Config
+from estafeta.daemons.local.expansion import Expansion, Office
+from estafeta.daemons.local.mailbox import UserMailboxes
+from estafeta.daemons.local.pass_on import PassOn
+from estafeta.mail.envelope import Recipient
+from estafeta.mail.outcome import Outcome
+from estafeta.queue.place import Place
+from estafeta.queue.spool import Reader
+from estafeta.routing.routing import Routing
+from estafeta.services.delivery import Delivery
+from estafeta.services.submission import Submitter
+from estafeta.skeleton.agent import Answer, DeliveryAgent
+from estafeta.store import letter
+from estafeta.store.identity import give_up_groups
+from estafeta.store.letter import Content
+from estafeta.tables.maps import Maps
+from estafeta.tables.table import Flags
+
+NIS = "nis:mail.aliases"
+"""Part of alias_maps where nobody set it; without a NIS domain Postfix overlooks it, and so do we."""
+
+
+class LocalService(DeliveryAgent):
+    """Mail for users of this system."""
+
+    async def open(self) -> None:
+        conf = self.conf
+        plain = Flags(substitute=False)  # part of an address must not become a command or a file
+        specs = [spec for spec in conf.alias_maps if spec != NIS]
+        self._aliases = Maps.open(specs, name="alias_maps", flags=Flags(substitute=False, aliases=True))
+        self._mailbox_transports = Maps.open(conf.mailbox_transport_maps, name="mailbox_transport_maps", flags=plain)
+        self._fallback_transports = Maps.open(conf.fallback_transport_maps, name="fallback_transport_maps", flags=plain)
+        self._routing = self._open_routing(conf)
+
+    def _open_routing(self, conf: Config) -> Routing:
+        return Routing.open(conf, self.context.overrides_of(conf.rewrite_service_name), listing=False)
+
+    async def start(self) -> None:
+        conf = self.conf
+        give_up_groups()
+        self._reader = Reader()
+        self._office = Office(
+            conf,
+            self._aliases,
+            self._mailbox_transports,
+            self._fallback_transports,
+            self._routing,
+            Users(),
+            UserMailboxes(conf),
+            PassOn(timeout=conf.ipc_timeout),
+            Submitter(),
+            self._reader,
+        )
+
+    async def stop(self) -> None:
+        await self._office.mailboxes.close()
+        self._reader.close()
+
+    async def deliver(self, delivery: Delivery) -> Answer:
+        content = self._content(delivery.place)
+        seen = letter.delivered_to(self._reader.head(delivery.place))
+        work = [self._one(delivery, recipient, content, seen) for recipient in delivery.recipients]
+        if len(work) == 1:
+            return Answer([await work[0]])
+        return Answer(await asyncio.gather(*work))
+
+    async def _one(self, delivery: Delivery, recipient: Recipient, content: Content, seen: set[str]) -> Outcome:
+        return await Expansion(self._office, delivery, recipient, content, seen, partial(self.settle, delivery)).run()
+
+    def _content(self, place: Place) -> Content:
+        if place.head + place.body > self.conf.estafeta_large_message:
+            return lambda: self._reader.pieces(place)
+        return self._reader.content(place)
