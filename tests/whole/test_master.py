@@ -80,14 +80,14 @@ def test_tcp_clients_are_served_whatever_process_dies(tmp_path: Path) -> None:
 
 
 def test_maxproc_is_the_number_of_tcp_clients_at_a_time(tmp_path: Path) -> None:
-    with site_with(tmp_path, "127.0.0.1:{port} inet n - n - 3 echo\n", estafeta_worker_processes="2") as site:
-        with contextlib.ExitStack() as stack:
-            links = [stack.enter_context(connected(site.port)) for _ in range(6)]
-            served = [link for link in links if not is_silent(link)]
-            assert len(served) == 3
-            served[0].close()
-            links.remove(served[0])
-            site.wait_until(lambda: sum(not is_silent(link) for link in links if link not in served) == 1)
+    master = "127.0.0.1:{port} inet n - n - 3 echo\n"
+    with site_with(tmp_path, master, estafeta_worker_processes="2") as site, contextlib.ExitStack() as stack:
+        links = [stack.enter_context(connected(site.port)) for _ in range(6)]
+        served = [link for link in links if not is_silent(link)]
+        assert len(served) == 3
+        served[0].close()
+        links.remove(served[0])
+        site.wait_until(lambda: sum(not is_silent(link) for link in links if link not in served) == 1)
 
 
 def test_a_killed_process_gives_its_places_back(tmp_path: Path) -> None:
@@ -111,13 +111,16 @@ def test_local_clients_get_another_process_when_one_is_full(tmp_path: Path) -> N
 def test_an_agent_process_takes_one_connection_and_its_share_of_the_deliveries(tmp_path: Path) -> None:
     master = "smtp unix - - n - 5 smtp\n"
     program = [sys.executable, "-c", TOY_AGENT]
-    with Site(tmp_path, {"estafeta_worker_processes": "2"}, master, program=program) as site:
-        with connected(site.queue / "private/smtp") as one, connected(site.queue / "private/smtp") as two:
-            first, second = greeting(one), greeting(two)
-            assert first["pid"] != second["pid"]
-            assert {first["slots"], second["slots"]} == {"3", "2"}
-            with connected(site.queue / "private/smtp") as three:
-                assert is_silent(three)
+    with (
+        Site(tmp_path, {"estafeta_worker_processes": "2"}, master, program=program) as site,
+        connected(site.queue / "private/smtp") as one,
+        connected(site.queue / "private/smtp") as two,
+    ):
+        first, second = greeting(one), greeting(two)
+        assert first["pid"] != second["pid"]
+        assert {first["slots"], second["slots"]} == {"3", "2"}
+        with connected(site.queue / "private/smtp") as three:
+            assert is_silent(three)
 
 
 TOY_AGENT = """
@@ -175,12 +178,12 @@ def test_a_passed_connection_is_served(tmp_path: Path) -> None:
 
 
 def test_a_bad_start_is_throttled_and_tried_again(tmp_path: Path) -> None:
-    with site_with(tmp_path, "bad unix - - n - 1 bad\ntrig unix n - n 300 1 trig\n") as site:
-        with connected(site.queue / "private/bad"):
-            site.wait_for(r"postfix/bad\[\d+\]: fatal: PermissionError: .*nothing works today")
-            site.wait_for(r"master\[\d+\]: warning: process \S+/bad pid \d+ exit status 1$")
-            site.wait_for(r"master\[\d+\]: warning: \S+/bad: bad command startup -- throttling$")
-            site.wait_until(lambda: site.log.count("bad command startup") >= 2)
+    master = "bad unix - - n - 1 bad\ntrig unix n - n 300 1 trig\n"
+    with site_with(tmp_path, master) as site, connected(site.queue / "private/bad"):
+        site.wait_for(r"postfix/bad\[\d+\]: fatal: PermissionError: .*nothing works today")
+        site.wait_for(r"master\[\d+\]: warning: process \S+/bad pid \d+ exit status 1$")
+        site.wait_for(r"master\[\d+\]: warning: \S+/bad: bad command startup -- throttling$")
+        site.wait_until(lambda: site.log.count("bad command startup") >= 2)
 
 
 def test_a_killed_process_is_reported_and_a_woken_service_runs_again(tmp_path: Path) -> None:
