@@ -34,7 +34,11 @@ async def ask(name: str, rrtype: str, servers: Sequence[Server], settings: Setti
     last = "no name server is set: write one into /etc/resolv.conf"
     for attempt in range(settings.attempts):
         # As the C library: each round waits twice as long, shared out among the servers.
-        timeout = settings.timeout if attempt == 0 else max(1.0, settings.timeout * 2**attempt / len(servers))
+        timeout = (
+            settings.timeout
+            if attempt == 0
+            else max(min(1.0, settings.timeout), settings.timeout * 2**attempt / len(servers))
+        )
         for server in servers:
             try:
                 async with asyncio.timeout(timeout):
