@@ -40,6 +40,11 @@ class Environment:
             map_size=max(LEAST_MAP, 4 * os.fstat(fd).st_size),
         )
 
+        # A file that was cut short would kill the process where the map reaches beyond its end.
+        used = (self.env.info()["last_pgno"] + 1) * self.env.stat()["psize"]
+        if used > os.fstat(fd).st_size:
+            raise lmdb.CorruptedError(f"cut short: {os.fstat(fd).st_size} bytes of {used}")
+
     def __del__(self) -> None:
         env = getattr(self, "env", None)
         if env is not None:
