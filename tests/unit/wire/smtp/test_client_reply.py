@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from estafeta.wire.smtp.client_reply import LONGEST_LINE, MOST_LINES, Reply, ReplyReader
 
@@ -118,3 +120,18 @@ def test_what_is_left_is_pending() -> None:
     reader.feed(b"250 a\r\n4")
     assert reader.next_reply() is not None
     assert reader.pending
+
+
+@given(
+    st.lists(st.sampled_from([b"250 ok\r\n", b"250-a\r\n", b"550 5.1.1 no\r\n", b"x\n", b"\r", b"\n", b"4", b"\xff"]))
+)
+def test_bytes_or_pieces_make_no_difference(parts: list[bytes]) -> None:
+    whole = b"".join(parts)
+    at_once = [(reply.code, reply.text, reply.garbled) for reply in replies(whole)]
+    assert [(r.code, r.text, r.garbled) for r in replies(*[bytes([byte]) for byte in whole])] == at_once
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_borne(raw: bytes) -> None:
+    for reply in replies(raw):
+        assert reply.text.isprintable()
