@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from ..base import log
 from . import compatibility, identity
-from .kinds import Parameter
+from .kinds import LimitError, Parameter
 from .main_cf import ConfigError, MainCf, load_settings, parse_settings
 from .params.group import Group, declarations, members
 from .params.index import CLIENT_GROUP, SUBJECTS, TRANSPORT_GROUP, ClientGroup, Parameters, TransportGroup, declared
@@ -65,9 +65,9 @@ class Config(Texts, Parameters):
         super().__init__(settings, overrides, service)
         self._transports: dict[str, TransportGroup] = {}
         self._clients: dict[str, ClientGroup] = {}
+        identity.check(self)
         self.__dict__.update(self._values())
         self.config_directory = settings.directory
-        identity.check(self)
         self.warnings = (*settings.warnings, *self._remarks())
         # Built now, so that a bad value in a transport's own limits is found when the configuration is read.
         for prefix in TRANSPORT_GROUP.prefixes:
@@ -132,6 +132,9 @@ class Config(Texts, Parameters):
         try:
             value = parameter.parse(expanded)
         except ValueError as reason:
+            if isinstance(reason, LimitError) and not self.is_set(name):
+                # A default that follows another parameter (a small default_process_limit, say) is nobody's mistake.
+                return reason.nearest
             shown = expanded if expanded == text else f"{text} (which is {expanded})"
             raise ConfigError(f"{self.origin(name)}: {name} = {shown}: {reason}") from reason
         if len(_parsed) < PARSED_LIMIT:

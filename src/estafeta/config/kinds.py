@@ -39,6 +39,14 @@ class Parameter:
     """For the manual: `at least 1`, `at most 100`, or the words of a choice. Empty where anything of the kind goes."""
 
 
+class LimitError(ValueError):
+    """A number beyond its limits; `nearest` is the limit that it passed."""
+
+    def __init__(self, text: str, nearest: int) -> None:
+        super().__init__(text)
+        self.nearest = nearest
+
+
 def flag(default: str, text: str, *, pending: bool = False, obsolete: bool = False, name: str = "") -> bool:
     """yes or no."""
     return cast(bool, Parameter("flag", default, text, parse_flag, True, pending, obsolete, name))
@@ -195,9 +203,9 @@ def _number_parser(least: int, most: int) -> Callable[[str], int]:
         except ValueError:
             raise ValueError(f"bad number {value!r}: write digits only") from None
         if result < least:
-            raise ValueError(f"{result} is too small: the least is {least}")
+            raise LimitError(f"{result} is too small: the least is {least}", least)
         if most and result > most:
-            raise ValueError(f"{result} is too large: the most is {most}")
+            raise LimitError(f"{result} is too large: the most is {most}", most)
         return result
 
     return parse
@@ -235,9 +243,9 @@ def _seconds_parser(default: str, least: int, most: int) -> Callable[[str], int]
     def parse(value: str) -> int:
         result = parse_seconds(value, unit)
         if result < least:
-            raise ValueError(f"{value} is too short: the least is {least}s")
+            raise LimitError(f"{value} is too short: the least is {least}s", least)
         if most and result > most:
-            raise ValueError(f"{value} is too long: the most is {most}s")
+            raise LimitError(f"{value} is too long: the most is {most}s", most)
         return result
 
     return parse

@@ -1,6 +1,6 @@
 """Run every case against the installed Postfix and keep what it says.
 
-    python tests/compat/postconf/record.py [case ...]
+python tests/compat/postconf/record.py [case ...]
 """
 
 from __future__ import annotations
