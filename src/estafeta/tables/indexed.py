@@ -102,7 +102,7 @@ class IndexedTable(LoadedTable):
         try:
             if not is_lmdb(self._index):
                 return "not an index of ours (Berkeley DB perhaps)"
-            opened = environment(self._index)
+            opened = environment(self._index, whole=True)
             meta = self._meta = Meta.read(opened.env)
             if meta is None:
                 return "an LMDB file, but not an index of ours"
@@ -139,7 +139,7 @@ class IndexedTable(LoadedTable):
         log.info(f"made {self._index} anew from {self._source} (it was: {problem})")
         self._index_watch = Watch.of_path(self._index)
         self._source_watch = Watch.of_path(self._source)
-        opened = environment(self._index)
+        opened = environment(self._index, whole=True)
         if Meta.read(opened.env) is None:
             return False
         self._serve(opened)

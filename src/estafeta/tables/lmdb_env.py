@@ -40,11 +40,6 @@ class Environment:
             map_size=max(LEAST_MAP, 4 * os.fstat(fd).st_size),
         )
 
-        # A file that was cut short would kill the process where the map reaches beyond its end.
-        used = (self.env.info()["last_pgno"] + 1) * self.env.stat()["psize"]
-        if used > os.fstat(fd).st_size:
-            raise lmdb.CorruptedError(f"cut short: {os.fstat(fd).st_size} bytes of {used}")
-
     def __del__(self) -> None:
         env = getattr(self, "env", None)
         if env is not None:
@@ -55,8 +50,17 @@ class Environment:
 _open: WeakValueDictionary[tuple[int, int], Environment] = WeakValueDictionary()
 
 
-def environment(path: str) -> Environment:
-    """The opened file at `path`. Raises OSError, and lmdb.Error for a file that is no LMDB file."""
+def bytes_used(env: lmdb.Environment) -> int:
+    """How far the file's pages reach. The last ones may never have been written, in a file that grew by changes."""
+    return int((env.info()["last_pgno"] + 1) * env.stat()["psize"])
+
+
+def environment(path: str, *, whole: bool = False) -> Environment:
+    """The opened file at `path`. Raises OSError, and lmdb.Error for a file that is no LMDB file.
+
+    `whole`: the file must hold all its pages. One that was cut short would kill the process, where the map reaches
+    beyond its end.
+    """
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     status = os.fstat(fd)
     shared = _open.get((status.st_dev, status.st_ino))
@@ -68,6 +72,8 @@ def environment(path: str) -> Environment:
     except lmdb.Error:
         # Environment's __del__ closes the descriptor
         raise
+    if whole and bytes_used(opened.env) > status.st_size:
+        raise lmdb.CorruptedError(f"cut short: {status.st_size} bytes of {bytes_used(opened.env)}")
     _open[(status.st_dev, status.st_ino)] = opened
     return opened
 
