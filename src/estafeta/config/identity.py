@@ -20,6 +20,7 @@ from .main_cf import ConfigError
 MAIL_VERSION = "3.12.0"
 """The Postfix release whose parameters and defaults these are: scripts compare it to know what they may use."""
 MAIL_RELEASE_DATE = "20260101"
+"""When this program was released, not Postfix."""
 UNKNOWN_DOMAIN = "localdomain"
 
 
