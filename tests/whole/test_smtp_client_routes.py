@@ -12,6 +12,7 @@ from tests.support.dns_server import DnsServer
 from tests.support.smtp_client import Client
 from tests.support.smtp_sink import SmtpSink, unused_port
 
+from estafeta.base.networks import number_of
 from estafeta.daemons.smtp.mx import Directory
 from estafeta.daemons.smtp.service import directory_settings
 from estafeta.mail.outcome import Bounced, Sent
@@ -23,15 +24,18 @@ ZONE = {
     "b.example": {"MX": ["10 one.b.example.", "20 two.b.example."]},
     "one.b.example": {"A": ["127.0.0.2"]},
     "two.b.example": {"A": ["127.0.0.3"]},
+    "self.example": {"A": ["127.0.0.9"]},
     "null.example": {"MX": ["0 ."]},
     "plain.example": {"A": ["127.0.0.3"]},
 }
 
 
-def use(client: Client, server: DnsServer) -> None:
+def use(client: Client, server: DnsServer, own: str = "192.0.2.1") -> None:
     """Let the client ask this name server."""
+    number = number_of(own)
+    assert number is not None
     resolver = Resolver(nameservers=[server.address], timeout=1, attempts=1)
-    settings = directory_settings(client.service.conf, client.service.client_conf, frozenset())
+    settings = directory_settings(client.service.conf, client.service.client_conf, frozenset({number}))
     client.service.office.directory = Directory(resolver, settings, random.Random(1))
 
 
@@ -63,6 +67,23 @@ def test_null_mx(tmp_path: Path) -> None:
                 assert client.lines[0].endswith(
                     "dsn=5.1.0, status=bounced (Domain null.example does not accept mail (nullMX))"
                 )
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(("domain", "kind"), [("self.example", Bounced), ("null.example", Sent), ("no.example", Sent)])
+def test_fallback_relay_takes_what_has_no_server_but_not_what_loops(tmp_path: Path, domain: str, kind: type) -> None:
+    async def run() -> None:
+        with DnsServer(ZONE) as server:
+            async with (
+                asyncio.timeout(20),
+                SmtpSink() as sink,
+                Client(tmp_path, smtp_fallback_relay=f"[127.0.0.1]:{sink.port}") as client,
+            ):
+                use(client, server, own="127.0.0.9")
+                answer = await client.deliver(domain, f"a@{domain}")
+                assert isinstance(answer.outcomes[0], kind)
+                assert len(sink.messages) == (kind is Sent)
 
     asyncio.run(run())
 

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from estafeta.base import log
 from estafeta.daemons.smtp.connection import Connection, Manner, open_connection
-from estafeta.daemons.smtp.errors import Failure, SiteError
+from estafeta.daemons.smtp.errors import Failure, LoopsBack, SiteError
 from estafeta.daemons.smtp.letter import Content, Letter, Unreadable
 from estafeta.daemons.smtp.mx import Directory, Server
 from estafeta.daemons.smtp.nexthop import Destination, NexthopError, parse_nexthop, plain_name
@@ -142,6 +142,9 @@ class Attempt:
         letter, office = self._letter, self._office
         try:
             servers = await office.directory.servers(place, lmtp=office.manner.lmtp)
+        except LoopsBack as error:
+            letter.fail_all(error.failure)
+            return
         except SiteError as error:
             # "Does not exist" counts only if no other place takes it, so it is kept as trouble, hard or not.
             self._note()

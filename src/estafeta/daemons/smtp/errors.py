@@ -50,6 +50,10 @@ class SiteError(Exception):
         self.failure = failure
 
 
+class LoopsBack(SiteError):
+    """The way leads back to this machine. Nothing else is tried: a fallback relay would only send it round again."""
+
+
 class Garbled(Exception):
     """The server sent what is no reply; which command it answers can no longer be told."""
 

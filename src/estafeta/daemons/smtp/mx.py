@@ -13,7 +13,7 @@ from typing import Protocol
 
 from estafeta.base import log
 from estafeta.base.networks import number_of, text_of
-from estafeta.daemons.smtp.errors import Failure, SiteError
+from estafeta.daemons.smtp.errors import Failure, LoopsBack, SiteError
 from estafeta.daemons.smtp.nexthop import Destination
 from estafeta.net.dns import BadAnswer, BadName, DnsDown, DnsError, Mx, NoData, NoSuchDomain
 
@@ -100,7 +100,7 @@ class Directory:
             raise SiteError(error.failure) from error
         found = self._order([Server(destination.host, each, destination.port, 0, True) for each in addresses])
         if detect and self._find_self(found, "") is not None:
-            raise SiteError(_loops(destination.host))
+            raise LoopsBack(_loops(destination.host))
         return found
 
     async def _of_domain(self, destination: Destination, detect: bool) -> list[Server]:
@@ -145,7 +145,7 @@ class Directory:
             # We are an exchanger of this domain ourselves: only better ones may get the mail. RFC 5321 5.1.
             found = [server for server in found if server.preference < mine]
             if not found:
-                raise SiteError(_loops(destination.host))
+                raise LoopsBack(_loops(destination.host))
         return self._order(found)
 
     def _find_self(self, servers: Sequence[Server], myhostname: str) -> int | None:
