@@ -8,6 +8,7 @@ import pwd
 import re
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -349,6 +350,23 @@ def test_an_idle_process_ends_and_the_next_client_gets_another(tmp_path: Path) -
         site.wait_for(rf"echo\[{first}\]: stopped")
         with connected(site.port) as link:
             assert greeting(link)["pid"] != first
+
+
+def test_the_test_mode_tells_whether_a_master_runs(tmp_path: Path) -> None:
+    def ask() -> int:
+        asked = [sys.executable, "-m", "estafeta.daemons.master", "-t", "-c", str(site.config)]
+        return subprocess.call(asked, env=site.environment, timeout=20)
+
+    with site_with(tmp_path) as site:
+        assert ask() == 1
+        site.stop()
+        assert ask() == 0
+
+
+def test_exit_time(tmp_path: Path) -> None:
+    program = [*TOY, "-e", "1"]
+    with Site(tmp_path, master=MASTER, program=program) as site:
+        site.wait_for("terminating on signal 15")
 
 
 # --- log

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import shutil
 import signal
 import smtplib
@@ -86,3 +87,35 @@ def test_a_second_start_finds_its_configuration_and_refuses_a_third(folder: Path
         assert f"it runs already, as process {running.pid}" in third.stderr
     finally:
         stopped(running)
+
+
+def test_closing_the_terminal_stops_it(folder: Path) -> None:
+    ours, theirs = pty.openpty()
+    command = [
+        sys.executable,
+        "-m",
+        "estafeta.commands.estafeta",
+        "up",
+        "--dir",
+        str(folder),
+        "--port",
+        str(free_port()),
+    ]
+    running = subprocess.Popen(
+        ["setsid", "--ctty", *command],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    said = b""
+    while b"Ctrl-C stops it" not in said:
+        said += os.read(ours, 4096)
+    assert b"\x1b[" in said  # in colour
+    pid = int((folder / "queue/pid/master.pid").read_text())
+    os.kill(pid, signal.SIGHUP)
+    while b"reload --" not in said:
+        said += os.read(ours, 4096)
+    os.close(ours)
+    assert running.wait(20) == 0

@@ -133,7 +133,6 @@ def make(folder: Path, port: int, domain: str) -> bool:
     config.mkdir(parents=True, exist_ok=True)
     if fresh:
         who = identity()
-        check_reach(folder, who)
         values = {"folder": folder, "domain": domain, "port": port, "least_uid": min(who.uid, 100) or 1}
         values |= {"owner": who.owner, "group": who.group, "uid": who.uid, "gid": who.gid}
         (config / "master.cf").write_text(MASTER_CF.format(**values))
@@ -146,13 +145,11 @@ def make(folder: Path, port: int, domain: str) -> bool:
     return fresh
 
 
-def check_reach(folder: Path, who: Identity) -> None:
-    """As root: services must get into the folder without root's rights. Raises ConfigError."""
+def out_of_reach(folder: Path) -> Path | None:
+    """The directory that keeps services from getting into the folder when root calls: they do not run as root."""
     if os.geteuid() != 0:
-        return
+        return None
     for parent in (folder, *folder.parents):
         if parent.exists() and not parent.stat().st_mode & stat.S_IXOTH:
-            raise ConfigError(
-                f"{parent} lets nobody but its owner in, and services run as {who.owner}: choose another folder, as in "
-                "'estafeta up --dir /var/lib/estafeta', or call it as an ordinary user"
-            )
+            return parent
+    return None

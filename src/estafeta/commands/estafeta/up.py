@@ -30,6 +30,11 @@ def main(words: Sequence[str]) -> int:
     """Exit status 0 after Ctrl-C; 1 when it cannot run."""
     asked = parser().parse_args(words)
     folder = Path(asked.dir).absolute() if asked.dir else instance.default_folder()
+    closed = instance.out_of_reach(folder)
+    if closed is not None:
+        # A checkout in root's home, for instance. Services do not run as root, so their files go elsewhere.
+        folder = instance.default_folder()
+        sys.stdout.write(f"{closed} lets nobody but its owner in, and services do not run as root: using {folder}\n")
     config = folder / "etc"
     try:
         fresh = instance.make(folder, asked.port or PORT, asked.domain)
@@ -77,7 +82,7 @@ def greet(folder: Path, conf: Config, port: int, *, fresh: bool) -> None:
     """What there is, and what to do with it."""
     address, config = f"{MAILBOX}@{conf.mydomain}", folder / "etc"
     mailbox = folder / "mail" / conf.mydomain / MAILBOX
-    own = os.path.dirname(sys.argv[0]) if os.path.basename(sys.argv[0]) == "estafeta" else ""
+    own = os.path.dirname(os.path.abspath(sys.argv[0])) if os.path.basename(sys.argv[0]) == "estafeta" else ""
     prefix = f"{own}/" if own and own not in os.environ.get("PATH", "").split(os.pathsep) else ""
     sys.stdout.write(
         f"""

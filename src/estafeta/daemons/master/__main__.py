@@ -128,6 +128,8 @@ def serve(options: Options, started: Callable[[str], None]) -> int:
         warn_about_programs(plan)
         preload(targets_of(plan))
         supervisor = Supervisor(options.directory, plan, target, sink, verbose=options.verbose)
+        if options.keep_streams and os.isatty(1):
+            supervisor.terminal = 1
         supervisor.open()
         supervisor.handle_signals()
         detach(options)

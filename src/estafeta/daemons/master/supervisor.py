@@ -62,6 +62,8 @@ class Supervisor:
         self.gone: list[RunningService] = []
         """Services that are no longer in master.cf and still have processes."""
         self.stopping = 0
+        self.terminal: int | None = None
+        """The descriptor of the terminal that we run in the foreground of."""
         self._selector = selectors.DefaultSelector()
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
@@ -238,7 +240,7 @@ class Supervisor:
 
     def exit_after(self, seconds: int) -> None:
         """Stop after that time (-e)."""
-        self._at(monotonic() + seconds, lambda: self._signals.append(signal.SIGTERM))
+        self._at(monotonic() + seconds, partial(self._act_on, signal.SIGTERM))
 
     def _ring_watchdog(self) -> None:
         signal.alarm(WATCHDOG)
@@ -274,11 +276,15 @@ class Supervisor:
     def _act_on(self, number: int) -> None:
         if number == signal.SIGCHLD:
             self._reap()
-        elif number == signal.SIGHUP:
+        elif number == signal.SIGHUP and not self._terminal_is_gone():
             self.reload()
         else:
             log.info(f"terminating on signal {number}")
             self.stopping = number
+
+    def _terminal_is_gone(self) -> bool:
+        """In the foreground a hangup means that the terminal was closed, unless it is still there."""
+        return self.terminal is not None and not os.isatty(self.terminal)
 
     # --- reload
 
