@@ -146,3 +146,36 @@ def test_an_ordinary_user_where_the_maildrop_is_open(tmp_path: Path) -> None:
         (mail,) = site.wait_for_mail("ann@example.test")
         assert f"from userid {pwd.getpwnam('nobody').pw_uid})".encode() in mail
         site.wait_until(lambda: not os.listdir(site.queue / "maildrop"))
+
+
+def test_smtp_on_standard_input(tmp_path: Path) -> None:
+    talk = (
+        b"EHLO x\r\nMAIL FROM:<bob@example.test>\r\nRCPT TO:<ann@example.test>\r\nRCPT TO:<no such>\r\n"
+        b"DATA\r\nSubject: hello\r\n\r\nHello.\r\n.\r\nQUIT\r\n"
+    )
+    site = Site(tmp_path)
+    done = site.command("sendmail", "-bs", stdin=talk)
+    assert (done.returncode, done.stderr) == (0, b"")
+    replies = done.stdout.decode().splitlines()
+    assert replies[0] == "220 mail.example.test ESMTP Estafeta"
+    assert replies[-6:-4] == ["250 2.1.0 Ok", "250 2.1.5 Ok"]
+    assert replies[-4].startswith("501 5.1.3 ")
+    assert replies[-3].startswith("354 ")
+    assert replies[-2].startswith("250 2.0.0 Ok: queued as ")
+    assert replies[-1] == "221 2.0.0 Bye"
+    with site:
+        (mail,) = site.wait_for_mail("ann@example.test")
+        assert re.search(
+            rb"^Received: by mail\.example\.test \(Estafeta, from userid \d+\)\n\tid .+\n"
+            rb"Received: from x \(localhost \[127\.0\.0\.1\]\)\n\tby mail\.example\.test",
+            mail,
+            re.MULTILINE,
+        ), mail
+
+
+def test_smtp_on_standard_input_ends_with_the_input(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    done = site.command("sendmail", "-bs", stdin=b"EHLO x\r\nRCPT TO:<c@d>\r\n")
+    assert done.returncode == 0
+    assert done.stdout.endswith(b"503 5.5.1 Error: need MAIL command\r\n")
+    assert os.listdir(site.queue / "maildrop") == []

@@ -57,20 +57,25 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Drop).decode
 
 
+def new_name() -> str:
+    """A name that nobody else makes; names sort by time."""
+    return f"{int(time.time() * 1_000_000):X}{secrets.token_hex(4).upper()}"
+
+
 class Draft:
     """A message being written. `commit` or `abandon` ends it."""
 
-    def __init__(self, folder: str) -> None:
-        """Create a file with a name of its own. Raises OSError."""
+    def __init__(self, folder: str, name: str = "") -> None:
+        """Create a file, by default with a name of its own. Raises OSError."""
         self._folder = folder
         for _ in range(100):
-            name = f"{int(time.time() * 1_000_000):X}{secrets.token_hex(4).upper()}"
-            self.path = os.path.join(folder, name)
+            self.path = os.path.join(folder, name or new_name())
             try:
                 self._fd = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
                 break
             except FileExistsError:
-                continue
+                if name:
+                    raise
         else:
             raise FileExistsError(f"{folder}: no free name")
         self._length = 0

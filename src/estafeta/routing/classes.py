@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from estafeta.mail.address import quote, split
+from estafeta.mail.address import quote, split, split_extension
 from estafeta.routing.answer import ALIAS, DEFAULT, LOCAL, MAILBOX, RELAY
 from estafeta.routing.transports import split_transport
-from estafeta.tables.address_lookup import split_extension
 from estafeta.tables.maps import Maps
 
 if TYPE_CHECKING:

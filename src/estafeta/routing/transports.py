@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from estafeta.mail.address import quote
-from estafeta.tables.address_lookup import split_extension
+from estafeta.mail.address import quote, split_extension
 from estafeta.tables.domain_lookup import find_domain
 from estafeta.tables.maps import Maps
 

@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
+from estafeta.mail.address import split_extension
 from estafeta.tables.maps import Maps
-
-NOT_SPLIT = frozenset({"mailer-daemon", "double-bounce", "postmaster"})
-"""Names that are whole although a delimiter may be in them."""
 
 IsLocal = Callable[[str], Awaitable[bool]]
 """Whether a domain is this machine's own: $myorigin, $mydestination, $inet_interfaces or $proxy_interfaces."""
@@ -23,22 +21,6 @@ class Found(NamedTuple):
 
     value: str
     extension: str
-
-
-def split_extension(localpart: str, delimiters: str, *, owner_special: bool = True) -> tuple[str, str]:
-    """`user+ext` -> ("user", "+ext"); ("user", "") where there is none. `delimiters`: $recipient_delimiter.
-
-    With `-` as delimiter, `owner-list` and `list-request` are names of their own while owner_request_special = yes.
-    """
-    if not delimiters or localpart.lower() in NOT_SPLIT:
-        return localpart, ""
-    if "-" in delimiters and owner_special:
-        lower = localpart.lower()
-        if lower.startswith("owner-") or lower.endswith("-request"):
-            return localpart, ""
-    ends = [at for at in (localpart.find(char) for char in delimiters) if at >= 0]
-    at = min(ends, default=0)
-    return (localpart[:at], localpart[at:]) if at > 0 else (localpart, "")
 
 
 async def find_address(

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from estafeta.tables.address_lookup import Found, find_address, split_extension
+from estafeta.mail.address import split_extension
+from estafeta.tables.address_lookup import Found, find_address
 from estafeta.tables.domain_lookup import find_domain, parents
 from estafeta.tables.maps import Maps
 

@@ -87,11 +87,9 @@ _OTHERS = {requests.LIST: _list, requests.ALIASES: _aliases, requests.FLUSH: _fl
 
 def _standalone(conf: Config) -> int:
     """-bs: an SMTP session on standard input and output."""
-    from estafeta.daemons.smtpd.service import run_stdio
+    from estafeta.commands.sendmail.standalone import run_stdio
 
-    os.chdir(conf.queue_directory)
-    status: int = run_stdio(conf)
-    return status
+    return run_stdio(conf)
 
 
 # --- a message
