@@ -177,10 +177,10 @@ class Attempt:
         """Try one server, by an idle connection or a new one. True when it was a session."""
         letter, office = self._letter, self._office
         self._note()
-        letter.connected, letter.uses = 0.0, 0
         while (connection := office.pool.take_for(server)) is not None:
             if await self._session(connection, nexthop):
                 return True
+        letter.connected, letter.uses = 0.0, 0
         try:
             hindrance = await office.unmet(server, nexthop, letter.delivery.sender)
             if hindrance is not None:
