@@ -21,7 +21,7 @@ import msgspec
 
 from estafeta.base import log
 from estafeta.base.fs_identity import acting_as
-from estafeta.tables.lmdb_env import LONGEST_KEY, bytes_used
+from estafeta.tables.lmdb_env import LONGEST_KEY, seal
 from estafeta.tables.source import alias_entries, map_entries, read_file
 from estafeta.tables.table import Flags
 
@@ -143,13 +143,12 @@ def _write_once(path: str, stored: list[tuple[bytes, bytes]], meta: bytes, size:
                 transaction.put(key, value, db=data, append=True)
             transaction.put(b"meta", meta, db=about)
         env.sync(True)
-        used = bytes_used(env)
+        used = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
     finally:
         env.close()
-    with open(path, "r+b") as file:
-        if os.fstat(file.fileno()).st_size < used:  # so that a file that is shorter is known to be damaged
-            file.truncate(used)
-        os.fsync(file.fileno())
+    if os.path.getsize(path) < used:
+        os.truncate(path, used)  # the seal stands behind all pages, also those that were never written
+    seal(path)
 
 
 @contextmanager

@@ -56,10 +56,13 @@ class IndexedTable(LoadedTable):
         if self._memory is not None:
             yield from self._memory.items()
             return
-        for key, value in self._transaction.cursor():
-            if key.startswith(b"\0"):  # a long key stands in its value
-                key, _, value = bytes(value).partition(b"\0")
-            yield decode(key), decode(value)
+        try:
+            for key, value in self._transaction.cursor():
+                if key.startswith(b"\0"):  # a long key stands in its value
+                    key, _, value = bytes(value).partition(b"\0")
+                yield decode(key), decode(value)
+        except lmdb.Error as error:
+            raise TableDown(f"table {self.spec}: cannot read {self._index}: {error}") from None
 
     def changed(self) -> bool:
         if self._index_watch is not None:
@@ -102,7 +105,7 @@ class IndexedTable(LoadedTable):
         try:
             if not is_lmdb(self._index):
                 return "not an index of ours (Berkeley DB perhaps)"
-            opened = environment(self._index, whole=True)
+            opened = environment(self._index, sealed=True)
             meta = self._meta = Meta.read(opened.env)
             if meta is None:
                 return "an LMDB file, but not an index of ours"
@@ -139,7 +142,7 @@ class IndexedTable(LoadedTable):
         log.info(f"made {self._index} anew from {self._source} (it was: {problem})")
         self._index_watch = Watch.of_path(self._index)
         self._source_watch = Watch.of_path(self._source)
-        opened = environment(self._index, whole=True)
+        opened = environment(self._index, sealed=True)
         if Meta.read(opened.env) is None:
             return False
         self._serve(opened)

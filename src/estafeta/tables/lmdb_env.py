@@ -6,8 +6,11 @@ Keys and values end in a NUL, as in the files that Postfix makes; files made wit
 from __future__ import annotations
 
 import os
+import struct
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 from weakref import WeakValueDictionary
 
 import lmdb
@@ -20,6 +23,11 @@ LEAST_MAP = 1 << 24
 
 
 MAGIC_END = 20
+
+SEAL = struct.Struct("<8sQI")
+SEAL_MAGIC = b"estafeta"
+LARGEST_CHECKED = 1 << 28
+"""Bytes: checking more at every opening would take noticeable time."""
 
 
 class Environment:
@@ -50,16 +58,44 @@ class Environment:
 _open: WeakValueDictionary[tuple[int, int], Environment] = WeakValueDictionary()
 
 
-def bytes_used(env: lmdb.Environment) -> int:
-    """How far the file's pages reach. The last ones may never have been written, in a file that grew by changes."""
-    return int((env.info()["last_pgno"] + 1) * env.stat()["psize"])
+def seal(path: str) -> None:
+    """Append a checksum to a finished file, behind its last page, where LMDB does not look. Synced to disk."""
+    with open(path, "r+b") as file:
+        sum_ = _checksum(file)
+        file.seek(0, os.SEEK_END)
+        file.write(SEAL.pack(SEAL_MAGIC, file.tell(), sum_))
+        file.flush()
+        os.fsync(file.fileno())
 
 
-def environment(path: str, *, whole: bool = False) -> Environment:
+def is_sealed(fd: int) -> bool:
+    """Whether the file is as it was sealed: whole, and without a changed bit (which is not checked in huge files)."""
+    size = os.fstat(fd).st_size - SEAL.size
+    if size < 0:
+        return False
+    magic, sealed_size, sum_ = SEAL.unpack(os.pread(fd, SEAL.size, size))
+    if magic != SEAL_MAGIC or sealed_size != size:
+        return False
+    if size > LARGEST_CHECKED:
+        return True
+    with open(fd, "rb", closefd=False) as file:
+        file.seek(0)
+        return bool(_checksum(file, size) == sum_)
+
+
+def _checksum(file: BinaryIO, size: int = 1 << 62) -> int:
+    sum_ = 0
+    while size > 0 and (part := file.read(min(size, 1 << 20))):
+        sum_ = zlib.crc32(part, sum_)
+        size -= len(part)
+    return sum_
+
+
+def environment(path: str, *, sealed: bool = False) -> Environment:
     """The opened file at `path`. Raises OSError, and lmdb.Error for a file that is no LMDB file.
 
-    `whole`: the file must hold all its pages. One that was cut short would kill the process, where the map reaches
-    beyond its end.
+    `sealed`: the file must be as it was sealed. LMDB trusts what it reads, and a file that was cut short or damaged
+    would kill the process.
     """
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     status = os.fstat(fd)
@@ -67,13 +103,14 @@ def environment(path: str, *, whole: bool = False) -> Environment:
     if shared is not None:
         os.close(fd)
         return shared
+    if sealed and not is_sealed(fd):
+        os.close(fd)
+        raise lmdb.CorruptedError("damaged or cut short")
     try:
         opened = Environment(path, fd)
     except lmdb.Error:
         # Environment's __del__ closes the descriptor
         raise
-    if whole and bytes_used(opened.env) > status.st_size:
-        raise lmdb.CorruptedError(f"cut short: {status.st_size} bytes of {bytes_used(opened.env)}")
     _open[(status.st_dev, status.st_ino)] = opened
     return opened
 
