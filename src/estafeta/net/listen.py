@@ -11,6 +11,7 @@ import errno
 import os
 import socket
 import stat
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,9 @@ class Address:
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}"
 
+LEFTOVER_PATIENCE = 3.0
+"""Seconds for which a port in use is tried again at the start."""
+
 
 def open_tcp(address: Address, count: int, *, beside_own: bool = False) -> list[socket.socket]:
     """`count` sockets that share the address. Raises OSError that names the address.
@@ -37,7 +41,7 @@ def open_tcp(address: Address, count: int, *, beside_own: bool = False) -> list[
     opened: list[socket.socket] = []
     try:
         if not beside_own:
-            _bound(address, shared=False).close()
+            _refuse_strangers(address)
         for _ in range(count):
             opened.append(_bound(address, shared=True))
             opened[-1].listen(BACKLOG)
@@ -48,6 +52,20 @@ def open_tcp(address: Address, count: int, *, beside_own: bool = False) -> list[
             reason.errno, f"bind {address.host} port {address.port}: {os.strerror(reason.errno or 0)}"
         ) from None
     return opened
+
+
+def _refuse_strangers(address: Address) -> None:
+    """Raise OSError if another program listens. What a master that was killed left behind ends within a moment."""
+    deadline = time.monotonic() + LEFTOVER_PATIENCE
+    while True:
+        try:
+            _bound(address, shared=False).close()
+        except OSError as reason:
+            if reason.errno != errno.EADDRINUSE or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
 
 
 def _bound(address: Address, *, shared: bool) -> socket.socket:

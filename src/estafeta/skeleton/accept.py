@@ -85,6 +85,9 @@ class StreamDoor(Door):
         super().close()
         self._shut()
         self._unwatch_pot()
+        for listening in self._sockets:
+            # While master lives, it holds them too. If it has died, the next one wants to have the port.
+            self.loop.call_soon(listening.close)
         # They have not heard a word from us; another process would not hear of them. So they are served here.
         while self._waiting:
             self.slots.clients += 1

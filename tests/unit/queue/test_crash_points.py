@@ -1,9 +1,9 @@
-"""A crash before every single disk step of a message's life, with and without a power cut: nothing acknowledged is lost.
+"""A crash before every disk step of a message's life, with and without a power cut: nothing acknowledged is lost.
 
-A child process takes messages through the queue: committed, recovered, put off, put off again, held, finished. Every call
-that changes the disk is counted, and before call number k the child dies; k goes from the first to the last. In a power
-cut, what was written but not synced is gone, and so are renames and removals in folders that were not synced. Then the
-parent looks at what is there, as qmgr does at its start.
+A child process takes messages through the queue: committed, recovered, put off, put off again, held, finished. Every
+call that changes the disk is counted, and before call number k the child dies; k goes from the first to the last. In a
+power cut, what was written but not synced is gone, and so are renames and removals in folders that were not synced.
+Then the parent looks at what is there, as qmgr does at its start.
 """
 
 from __future__ import annotations
