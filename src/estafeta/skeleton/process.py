@@ -25,8 +25,7 @@ from typing import Any, NoReturn
 import uvloop
 
 from estafeta.base import log
-from estafeta.config.instance import Config
-from estafeta.config.main_cf import ConfigError, MainCf
+from estafeta.config.main_cf import ConfigError
 
 from . import privileges
 from .accept import DatagramDoor, Door, PassDoor, StreamDoor, TriggerDoor, describe
@@ -52,8 +51,6 @@ class Launch:
     """What master hands to a new process."""
 
     context: Context
-    settings: MainCf
-    """main.cf as read; the process makes its own Config from it, unless the entry has -o settings."""
     target: str
     """`module:Class` of the service."""
     log_target: Target
@@ -70,10 +67,7 @@ class Launch:
 
 def run(launch: Launch, channel: socket.socket) -> NoReturn:
     """Be the process. `channel` leads to master."""
-    context, entry = launch.context, launch.context.entry
-    if context.conf.service != entry.name:
-        context.conf = Config.build(launch.settings, entry.overrides, service=entry.name)
-    conf = context.conf
+    entry, conf = launch.context.entry, launch.context.conf
     sink = for_daemon(entry.program, conf, launch.log_target)
     with contextlib.suppress(OSError):  # the name that ps and top show; nice to have
         Path("/proc/self/comm").write_text(entry.program)

@@ -22,7 +22,7 @@ Key = tuple[str, str]
 
 @dataclass(slots=True)
 class Plan:
-    """One configuration. `confs` holds those with -o settings of their own; the others are made by the process."""
+    """One configuration. `confs` holds main.cf as each entry sees it, made once so that no process has to."""
 
     settings: MainCf
     conf: Config
@@ -31,10 +31,15 @@ class Plan:
     confs: dict[Key, Config] = field(default_factory=dict)
 
     def conf_of(self, entry: ServiceEntry) -> Config:
-        """main.cf as the entry sees it."""
+        """main.cf as the entry sees it. For an entry that runs no process of its own and sets nothing, main.cf itself.
+
+        Raises ConfigError the first time, which is when the plan is made.
+        """
         key = (entry.name, entry.type)
         if key not in self.confs:
-            self.confs[key] = Config.build(self.settings, entry.overrides, service=entry.name)
+            alone = entry.overrides or target_of(entry.program) is not None
+            own = Config.build(self.settings, entry.overrides, service=entry.name) if alone else self.conf
+            self.confs[key] = own
         return self.confs[key]
 
 
@@ -50,11 +55,10 @@ def make_plan(directory: str) -> Plan:
     )
     plan = Plan(settings, conf, entries, disabled)
     for entry in entries:
-        if entry.overrides:
-            try:
-                plan.conf_of(entry)
-            except ConfigError as reason:
-                raise ConfigError(f"{entry.where}: {reason}") from reason
+        try:
+            plan.conf_of(entry)
+        except ConfigError as reason:
+            raise ConfigError(f"{entry.where}: {reason}") from reason
     if privileges.is_root():
         privileges.mail_owner(conf.mail_owner)
     return plan

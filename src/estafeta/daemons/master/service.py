@@ -63,8 +63,7 @@ class RunningService:
 
     @property
     def conf(self) -> Config:
-        key = (self.entry.name, self.entry.type)
-        return self.plan.confs.get(key, self.plan.conf)
+        return self.plan.conf_of(self.entry)
 
     @property
     def single(self) -> bool:
@@ -121,7 +120,6 @@ class RunningService:
         )
         return Launch(
             context=context,
-            settings=self.plan.settings,
             target=self.target,
             log_target=log_target,
             sockets=self.sockets.of_worker(number),

@@ -82,13 +82,13 @@ class Supervisor:
         return [entry for entry in plan.entries if is_served(entry) and (entry.name, entry.type) not in plan.disabled]
 
     def _service(self, entry: ServiceEntry, plan: Plan) -> RunningService:
-        conf = plan.confs.get((entry.name, entry.type), plan.conf)
-        return RunningService(entry, open_sockets(entry, conf, self._sharing(entry, plan)), plan, verbose=self.verbose)
+        sockets = open_sockets(entry, plan.conf_of(entry), self._sharing(entry, plan))
+        return RunningService(entry, sockets, plan, verbose=self.verbose)
 
     @staticmethod
     def _sharing(entry: ServiceEntry, plan: Plan) -> int:
         """How many sockets an address gets."""
-        return worker_count(entry, plan.confs.get((entry.name, entry.type), plan.conf)) if entry.type == "inet" else 1
+        return worker_count(entry, plan.conf_of(entry)) if entry.type == "inet" else 1
 
     def run(self) -> None:
         """Until a signal ends it."""
@@ -317,7 +317,7 @@ class Supervisor:
         try:
             for entry in self._running(plan):
                 key = (entry.name, entry.type)
-                conf = plan.confs.get(key, plan.conf)
+                conf = plan.conf_of(entry)
                 sharing = self._sharing(entry, plan)
                 known = self.services.get(key)
                 if known is None or known.sockets.where != place_of(entry, conf, sharing):
