@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from estafeta.base import log
-from estafeta.daemons.qmgr.agents import Agents, Connect, suspended
+from estafeta.daemons.qmgr.agents import LOST, Agents, Connect, suspended
 from estafeta.daemons.qmgr.backlog import Deferred, Incoming
 from estafeta.daemons.qmgr.finish import Finish
 from estafeta.daemons.qmgr.limits import Limits
@@ -444,6 +444,8 @@ class ActiveQueue:
                 if message.deferred is None:
                     message.deferred = {}
                 message.deferred[index] = result
+                if result is LOST:
+                    self.log_recipient(message, index, "deferred", result.dsn, result.text)
         if sent:
             envelope.done += sent
         if failed:

@@ -323,6 +323,8 @@ def test_an_agent_that_dies_takes_no_mail_along() -> None:
         post.agent.links[0].die()
         await post.settle()
         assert post.keeper.files["deferred/Q2"][1].troubles == {0: Trouble("4.3.0", "unknown mail transport error")}
+        assert "warning: private/smtp socket: lost connection; 1 deliveries are tried again later" in lines
+        assert any(line.endswith("dsn=4.3.0, status=deferred (unknown mail transport error)") for line in lines)
         post.agent.answer = lambda delivery: [SENT]
         post.letter("b@x")
         await post.settle()

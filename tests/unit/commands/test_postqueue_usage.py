@@ -1,0 +1,78 @@
+"""What postqueue, postsuper and postcat refuse, word for word as Postfix 3.7."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from estafeta.commands import postcat, postqueue, postsuper
+
+POSTQUEUE = (
+    "postqueue: fatal: usage: postqueue -f | postqueue -i queueid | postqueue -j | postqueue -p | postqueue -s site\n"
+)
+
+
+@pytest.fixture(autouse=True)
+def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty queue that nobody serves."""
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/main.cf").write_text(
+        f"queue_directory = {tmp_path}\nmyhostname = host.example.com\nmaillog_file = /dev/null\n"
+    )
+    for name in ("incoming", "active", "deferred", "hold", "private", "public", "pid"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setenv("MAIL_CONFIG", str(tmp_path / "etc"))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("main", "words", "status", "said"),
+    [
+        (postqueue.main, [], 69, POSTQUEUE),
+        (postqueue.main, ["-p", "foo"], 69, POSTQUEUE),
+        (postqueue.main, ["-p", "-j"], 69, POSTQUEUE),
+        (postqueue.main, ["-x"], 69, "postqueue: invalid option -- 'x'\n" + POSTQUEUE),
+        (postqueue.main, ["-i", "a/b"], 69, 'postqueue: fatal: Cannot flush queue ID - invalid name: "a/b"\n'),
+        (postqueue.main, ["-f"], 69, "postqueue: fatal: Cannot flush mail queue - mail system is down\n"),
+        (postqueue.main, ["-i", "ABC"], 69, "postqueue: fatal: Cannot flush mail queue - mail system is down\n"),
+        (postsuper.main, ["-d", "ALL", "nosuchq"], 1, "postsuper: fatal: invalid directory name: nosuchq\n"),
+        (postsuper.main, ["-d", "all"], 0, "postsuper: Deleted: 0 messages\n"),
+        (
+            postsuper.main,
+            ["-d", "A", "-h", "B"],
+            0,
+            "postsuper: Deleted: 0 messages\npostsuper: Placed on hold: 0 messages\n",
+        ),
+        (
+            postsuper.main,
+            ["-h", "no/such"],
+            0,
+            "postsuper: warning: invalid mail queue id: no/such\npostsuper: Placed on hold: 0 messages\n",
+        ),
+        (postsuper.main, [], 0, ""),
+        (postcat.main, ["-q", "X"], 1, "postcat: fatal: open queue file X: No such file or directory\n"),
+        (postcat.main, ["-x"], 1, "postcat: invalid option -- 'x'\npostcat: fatal: " + postcat.USAGE + "\n"),
+    ],
+)
+def test_answers_without_a_mail_system(
+    main: Callable[[list[str]], int], words: list[str], status: int, said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == status
+    assert capfd.readouterr() == ("", said)
+
+
+def test_an_empty_queue_is_listed_without_a_mail_system(capfd: pytest.CaptureFixture[str]) -> None:
+    assert postqueue.main(["-p"]) == 0
+    out, err = capfd.readouterr()
+    assert out == "Mail queue is empty\n"
+    assert err.startswith("postqueue: warning: Mail system is down -- accessing queue directly (Connect to the ")
+
+
+def test_ids_come_from_standard_input(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", iter(["A\n", "\n", "b/c\n"]))
+    assert postsuper.main(["-d", "-"]) == 0
+    assert capfd.readouterr().err == (
+        "postsuper: warning: invalid mail queue id: b/c\npostsuper: Deleted: 0 messages\n"
+    )
