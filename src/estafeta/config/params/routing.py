@@ -64,7 +64,6 @@ class Routing:
     defer_transports = words(
         "",
         "Transports whose mail stays in the queue until somebody asks for its delivery, such as a dial-up link.",
-        pending=True,
     )
     best_mx_transport = text(
         "",

@@ -77,12 +77,14 @@ class Scheduling:
     )
     default_recipient_refill_limit = number(
         "100",
-        "How many recipients are read into memory at once when there is room for more of a large message.",
+        "How many recipients Postfix reads into memory at once when there is room for more of a large message. Here "
+        "they are taken up one by one as there is room, so that this has no effect.",
         least=1,
     )
     default_recipient_refill_delay = seconds(
         "5s",
-        "After how long more recipients of a large message are read into memory even when only a few fit.",
+        "After how long Postfix reads more recipients of a large message into memory even when only a few fit. Here "
+        "they are taken up as there is room, so that this has no effect.",
         least=1,
     )
     default_delivery_status_filter = words(

@@ -91,13 +91,14 @@ class TransportGroup(Group):
     )
     recipient_refill_limit = number(
         "$default_recipient_refill_limit",
-        "How many recipients are read into memory at once when this transport has room for more of a large message.",
+        "How many recipients Postfix reads into memory at once when this transport has room for more of a large "
+        "message. Here they are taken up one by one, so that this has no effect.",
         least=1,
     )
     recipient_refill_delay = seconds(
         "$default_recipient_refill_delay",
-        "After how long more recipients of a large message are read into memory for this transport, even when only "
-        "a few fit.",
+        "After how long Postfix reads more recipients of a large message into memory for this transport, even when "
+        "only a few fit. Here they are taken up as there is room, so that this has no effect.",
         least=1,
     )
     time_limit = seconds(
