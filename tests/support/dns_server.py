@@ -137,7 +137,7 @@ class DnsServer:
         if isinstance(node, dict) and "TC" in node.get("flags", "") and not tcp:
             reply.flags |= dns.flags.TC
             reply.answer.clear()
-        return reply.to_wire(max_size=0xFFFF)
+        return reply.to_wire(max_size=0xFFFF, want_shuffle=False)
 
     def _fill(self, reply: dns.message.Message, name: str, rrtype: str) -> Any:
         first: Any = None
