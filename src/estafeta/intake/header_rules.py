@@ -38,8 +38,6 @@ _NAMED = rb"(?:\"[^\"\\]*+\")?+[^\x00()<>@,:;\\\"\[\]]*+<" + _COMPLETE + rb">"
 _ONE = rb"[ \t\r\n]*+(?:" + _COMPLETE + rb"|" + _NAMED + rb")[ \t\r\n]*+"
 _ALL_COMPLETE = re.compile(_ONE + rb"(?:," + _ONE + rb")*+")
 
-_COMMA = re.compile(r",[ \t]*\Z|\A[ \t]*,[ \t]*")
-
 
 @dataclass(slots=True)
 class Seen:
@@ -133,7 +131,8 @@ class HeaderRules:
         at = each.value - each.start
         if self._mapping.plain and _ALL_COMPLETE.fullmatch(raw, at):
             return None
-        text = raw[at:].decode("utf-8", "surrogateescape")
+        end = len(raw) - 2 if raw.endswith(b"\r\n") else len(raw)
+        text = raw[at:end].decode("utf-8", "surrogateescape")
         kind = HEADER_SENDER if each.name in SENDERS else HEADER_RECIPIENT
         pieces: list[str] = []
         done = 0
@@ -143,24 +142,25 @@ class HeaderRules:
             new = await self._mapping.mapped(
                 box.address, kind, author.context, quoted=box.quoted, queue_id=author.queue_id
             )
-            before = text[done : box.start]
-            if done and "," not in before and not before.strip():
-                before = "," + before  # two addresses with nothing but a blank between them
+            # what is left of the entry before with the comma, the name in this one, the address
+            rest, name = text[done : box.entry], text[box.entry : box.start]
+            if not box.separated:
+                rest += ","
             if new == box.address and not mailboxes.has_route(text, box):
                 written = text[box.start : box.end]
             else:
                 written, changed = quote(new), True
+            if done and column + len(rest) + len(name) + len(written) > FOLD_AT and "\n" not in name:
+                name = "\r\n\t" + name.lstrip()
             done = box.end
-            if column + len(before) + len(written) > FOLD_AT and "\n" not in before:
-                before = _folded(before)
-            pieces += (before, written)
-            latest = before + written
+            latest = rest + name + written
+            pieces.append(latest)
             newline = latest.rfind("\n")
             column = len(latest) - newline if newline >= 0 else column + len(latest)
         if not changed:
             return None
         pieces.append(text[done:])
-        return raw[:at] + "".join(pieces).encode("utf-8", "surrogateescape")
+        return raw[:at] + "".join(pieces).encode("utf-8", "surrogateescape") + raw[end:]
 
     # --- what is missing
 
@@ -200,11 +200,3 @@ class HeaderRules:
 
 def _cut(raw: bytes, limit: int) -> bytes:
     return raw[:limit].rstrip(b"\r\n") + b"\r\n"
-
-
-def _folded(before: str) -> str:
-    """The text before an address with a line break behind its comma, if the comma is all that it has."""
-    comma = _COMMA.search(before) if '"' not in before and "(" not in before else None
-    if comma is None:
-        return before
-    return before[: comma.start()] + ",\r\n\t" + before[comma.end() :]

@@ -50,6 +50,10 @@ class Mailbox(NamedTuple):
     quoted: bool = False
     bracketed: bool = False
     """It stood in angle brackets."""
+    entry: int = 0
+    """Where its entry begins, with the name before it: behind the comma."""
+    separated: bool = True
+    """False where the comma before it is missing."""
 
 
 def scan(text: str, limit: int = TOKEN_LIMIT) -> list[Mailbox]:
@@ -58,26 +62,26 @@ def scan(text: str, limit: int = TOKEN_LIMIT) -> list[Mailbox]:
         return [Mailbox(text, 0, len(text))]
     found: list[Mailbox] = []
     pending: list[Token] = []  # the tokens since the last separator
+    entry, separated = 0, True
     tokens = _tokens(text, limit)
+    last_semicolon = max((at for at, token in enumerate(tokens) if text[token.start] == ";"), default=-1)
     at = 0
     while at < len(tokens):
         token = tokens[at]
         char = text[token.start] if token.kind == SPECIAL else ""
+        at += 1
         if char == "<":
             end = _closing(text, tokens, at)
-            found.append(_bracketed(text, tokens[at + 1 : end], token.end))
-            pending = []
-            at = _separator(text, tokens, end)
-            continue
-        if char == ":" and not _is_double_colon(text, token):
-            pending = []  # what came before is the name of a group
-        elif char in (",", ";"):
-            _add_bare(text, pending, found)
-            pending = []
+            found.append(_bracketed(text, tokens[at:end], token.end, entry, separated))
+            at = end + 1
+            pending, entry, separated = [], tokens[min(end, len(tokens) - 1)].end, False
+        elif char in (",", ";") or (char == ":" and at <= last_semicolon and not _is_double_colon(text, token)):
+            if char != ":":  # what stands before a colon is the name of a group
+                _add_bare(text, pending, found, entry, separated)
+            pending, entry, separated = [], token.end, True
         else:
             pending.append(token)
-        at += 1
-    _add_bare(text, pending, found)
+    _add_bare(text, pending, found, entry, separated)
     return found
 
 
@@ -137,33 +141,20 @@ def _comment_end(text: str, start: int) -> int:
 
 
 def _closing(text: str, tokens: list[Token], opened: int) -> int:
-    """Index of the `>` token, or of the end. A `<` inside begins again."""
-    for at in range(opened + 1, len(tokens)):
+    """Index of the `>` token, or of the end."""
+    for at in range(opened, len(tokens)):
         if tokens[at].kind == SPECIAL and text[tokens[at].start] == ">":
             return at
     return len(tokens)
 
 
-def _separator(text: str, tokens: list[Token], at: int) -> int:
-    """Index behind the next `,` or `;`, or where another `<` opens."""
-    for index in range(at + 1, len(tokens)):
-        token = tokens[index]
-        if token.kind == SPECIAL:
-            char = text[token.start]
-            if char in ",;":
-                return index + 1
-            if char == "<":
-                return index
-    return len(tokens)
-
-
-def _bracketed(text: str, tokens: list[Token], start: int) -> Mailbox:
+def _bracketed(text: str, tokens: list[Token], start: int, entry: int, separated: bool) -> Mailbox:
     words = [token for token in tokens if token.kind not in (BLANK, COMMENT)]
     if not words:
-        return Mailbox("", start, start, False, True)
+        return Mailbox("", start, start, False, True, entry, separated)
     # The span takes the route in, so that whoever replaces the address also removes the route.
-    inner = _without_route(text, tokens)
-    return Mailbox(_joined(text, inner), words[0].start, words[-1].end, _any_quoted(words), True)
+    address = _joined(text, _without_route(text, words))
+    return Mailbox(address, words[0].start, words[-1].end, _any_quoted(words), True, entry, separated)
 
 
 def _without_route(text: str, tokens: list[Token]) -> list[Token]:
@@ -177,11 +168,13 @@ def _without_route(text: str, tokens: list[Token]) -> list[Token]:
     return tokens
 
 
-def _add_bare(text: str, tokens: list[Token], found: list[Mailbox]) -> None:
+def _add_bare(text: str, tokens: list[Token], found: list[Mailbox], entry: int, separated: bool) -> None:
     for part in _apart(tokens):
         words = [token for token in part if token.kind not in (BLANK, COMMENT)]
         if words:
-            found.append(Mailbox(_joined(text, part), words[0].start, words[-1].end, _any_quoted(words)))
+            start, end = words[0].start, words[-1].end
+            found.append(Mailbox(_joined(text, part), start, end, _any_quoted(words), False, entry, separated))
+            entry, separated = end, False
 
 
 def _apart(tokens: list[Token]) -> list[list[Token]]:

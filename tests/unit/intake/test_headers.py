@@ -188,3 +188,8 @@ def test_message_id_is_logged(bench: Callable[..., Bench], lines: list[tuple[str
         ("cleanup", "3F2A81C0: resent-message-id=<20261121012302.3F2A81C0@mail.example.com>"),
         ("cleanup", "3F2A81C0: message-id=<>"),
     ]
+
+
+def test_an_open_quote_does_not_swallow_the_line_end(bench: Callable[..., Bench]) -> None:
+    got = stored(bench(), 'To: "open <joe>\nX: y\n\n')
+    assert got.startswith('To: "open <joe>"@example.com\nX: y\n')

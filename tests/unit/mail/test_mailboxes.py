@@ -48,7 +48,7 @@ def test_addresses(text: str, expected: list[str]) -> None:
 
 def test_spans_are_the_address_alone() -> None:
     text = "Ann <ann@a> (home), bob"
-    assert scan(text) == [Mailbox("ann@a", 5, 10, False, True), Mailbox("bob", 20, 23)]
+    assert scan(text) == [Mailbox("ann@a", 5, 10, False, True), Mailbox("bob", 20, 23, entry=19)]
 
 
 def test_quoted_is_told() -> None:
