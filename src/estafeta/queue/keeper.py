@@ -27,6 +27,8 @@ from estafeta.queue.segments import Segments
 from estafeta.queue.spool import MessageGone
 
 LOCK = "active/lock"
+WRITE_INTERVAL = 0.05
+"""Seconds for which marks are collected before they are written; syncing them has its own, longer interval."""
 RETRY_SYNC = 5.0
 """Seconds until marks that could not be written are tried again."""
 
@@ -63,6 +65,8 @@ class Keeper:
         self._progress = ProgressJournal(directory=directory)
         self._sync_interval = sync_interval
         self._unwritten = Marks()
+        self._unsynced = False
+        self._last_sync = 0.0
         self._state = Marks()
         """Marks of messages that are still queued: what a new progress file begins with (released: see segments)."""
         self._large: set[str] = set()
@@ -195,7 +199,7 @@ class Keeper:
         unwritten = self._unwritten.released.get(place.path)
         if unwritten is None:
             self._unwritten.released[place.path] = [place.offset]
-            self._arm(self._sync_interval)
+            self._arm(WRITE_INTERVAL)
         else:
             unwritten.append(place.offset)
 
@@ -255,7 +259,10 @@ class Keeper:
     # --- durability
 
     async def sync(self) -> None:
-        """Write all marks now. Raises SpoolError; the marks are kept and tried again."""
+        """Write all marks now, and sync. Raises SpoolError; the marks are kept and tried again."""
+        await self._flush(sync=True)
+
+    async def _flush(self, *, sync: bool) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -263,13 +270,19 @@ class Keeper:
         unlinks, self._unlinks = self._unlinks, []
         snapshot = self._snapshot() if self._progress.full else None
         try:
-            await self._run(self._write, marks, unlinks, snapshot)
+            await self._run(self._write, marks, unlinks, snapshot, sync)
         except OSError as error:
             marks.add(self._unwritten)
             self._unwritten = marks
             self._unlinks = unlinks + self._unlinks
             self._arm(RETRY_SYNC)
             raise SpoolError(error.errno, f"write to active/: {error.strerror}") from error
+        if sync:
+            self._last_sync = asyncio.get_running_loop().time()
+            self._unsynced = False
+        elif marks:
+            self._unsynced = True
+            self._arm(self._sync_interval)
 
     async def close(self) -> None:
         """Write what is unwritten and give the lock back."""
@@ -280,9 +293,11 @@ class Keeper:
             os.close(self._lock_fd)
             self._lock_fd = -1
 
-    def _write(self, marks: Marks, unlinks: list[str], snapshot: Marks | None) -> None:
+    def _write(self, marks: Marks, unlinks: list[str], snapshot: Marks | None, sync: bool) -> None:
         if marks:
             self._progress.write(marks)
+        if sync:
+            self._progress.sync()
         for path in unlinks:
             self._files.unlink(path)
         if snapshot is not None:
@@ -297,7 +312,7 @@ class Keeper:
 
     def _mark(self, marks: Marks) -> None:
         self._unwritten.add(marks)
-        self._arm(self._sync_interval)
+        self._arm(WRITE_INTERVAL)
 
     def _forget(self, queue_id: str) -> None:
         self._state.done.pop(queue_id, None)
@@ -310,19 +325,24 @@ class Keeper:
 
     def _unlink(self, path: str) -> None:
         self._unlinks.append(path)
-        self._arm(self._sync_interval)
+        self._arm(WRITE_INTERVAL)
 
     def _arm(self, delay: float) -> None:
+        loop = asyncio.get_running_loop()
+        if self._timer is not None and self._timer.when() > loop.time() + delay:
+            self._timer.cancel()
+            self._timer = None
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(delay, self._on_timer)
+            self._timer = loop.call_later(delay, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None
         self._syncing = asyncio.ensure_future(self._sync_or_warn())
 
     async def _sync_or_warn(self) -> None:
+        due = asyncio.get_running_loop().time() - self._last_sync >= self._sync_interval
         try:
-            await self.sync()
+            await self._flush(sync=due)
         except SpoolError as error:
             log.warning(f"{error}: will try again; a crash before that repeats deliveries")
 

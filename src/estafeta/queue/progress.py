@@ -1,7 +1,8 @@
 """The progress journal in active/: which recipients are done, which records are released.
 
-Marks are collected and written together, at least once in each sync interval; a crash repeats at most the deliveries of
-that interval. A file begins with a snapshot of all that still matters, so that older files can go.
+Marks are collected, written together several times a second, and synced at least once in each sync interval: a process
+that dies repeats the deliveries of a moment, a power cut those of the interval. A file begins with a snapshot of all
+that still matters, so that older files can go.
 
     length  checksum  msgpack of Marks
     4       4         (big-endian; CRC-32 of the msgpack)
@@ -115,15 +116,18 @@ class ProgressJournal:
             os.unlink(old)
 
     def write(self, marks: Marks) -> None:
-        """Append and sync. Raises OSError; the caller keeps the marks and writes them again."""
+        """Append. Raises OSError; the caller keeps the marks and writes them again."""
         frame = _frame(marks)
         try:
             write_all(self._fd, (frame,))
-            os.fdatasync(self._fd)
         except OSError:
             os.ftruncate(self._fd, self._size)
             raise
         self._size += len(frame)
+
+    def sync(self) -> None:
+        """Make durable what was written. Raises OSError: what was written since the last time is then in doubt."""
+        os.fdatasync(self._fd)
 
     @property
     def full(self) -> bool:
