@@ -36,6 +36,8 @@ _Group = TypeVar("_Group", bound=Group)
 PARSED_LIMIT = 10_000
 _parsed: dict[tuple[Callable[[str], Any], str], Any] = {}
 _reported: set[str] = set()
+_built: dict[tuple[frozenset[tuple[str, str]], str], Config] = {}
+_built_for: MainCf | None = None
 
 
 @cache
@@ -77,8 +79,19 @@ class Config(Texts, Parameters):
 
     @classmethod
     def build(cls, settings: MainCf, overrides: Mapping[str, str] = NO_OVERRIDES, *, service: str = "") -> Config:
-        """The configuration of the master.cf entry `service`; `overrides` are its `-o`. Raises ConfigError."""
-        return cls(settings, overrides, service)
+        """The configuration of the master.cf entry `service`; `overrides` are its `-o`. Raises ConfigError.
+
+        The same question about the same main.cf gets the same object: what master built before a fork (its own and
+        that of the entries whose options smtpd borrows), a new process does not build again.
+        """
+        global _built_for
+        if settings is not _built_for:
+            _built.clear()
+            _built_for = settings
+        key = (frozenset(overrides.items()), service)
+        if key not in _built:
+            _built[key] = cls(settings, overrides, service)
+        return _built[key]
 
     @classmethod
     def load(cls, directory: str | None = None, overrides: Mapping[str, str] = NO_OVERRIDES) -> Config:

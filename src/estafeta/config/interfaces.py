@@ -8,7 +8,6 @@ address of both families with its mask.
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import ipaddress
 import socket
 import struct
@@ -49,7 +48,7 @@ _IfAddrs._fields_ = (
 
 def local_addresses() -> list[InterfaceAddress]:
     """All addresses of interfaces that are up, IPv4 before IPv6, in the kernel's order. Raises OSError."""
-    library = ctypes.CDLL(ctypes.util.find_library("c"), use_errno=True)
+    library = ctypes.CDLL(None, use_errno=True)  # the C library is there already; find_library would run ldconfig
     first = ctypes.POINTER(_IfAddrs)()
     if library.getifaddrs(ctypes.byref(first)) != 0:
         raise OSError(ctypes.get_errno(), "getifaddrs")

@@ -31,15 +31,10 @@ class Plan:
     confs: dict[Key, Config] = field(default_factory=dict)
 
     def conf_of(self, entry: ServiceEntry) -> Config:
-        """main.cf as the entry sees it. For an entry that runs no process of its own and sets nothing, main.cf itself.
-
-        Raises ConfigError the first time, which is when the plan is made.
-        """
+        """main.cf as the entry sees it. Raises ConfigError the first time, which is when the plan is made."""
         key = (entry.name, entry.type)
         if key not in self.confs:
-            alone = entry.overrides or target_of(entry.program) is not None
-            own = Config.build(self.settings, entry.overrides, service=entry.name) if alone else self.conf
-            self.confs[key] = own
+            self.confs[key] = Config.build(self.settings, entry.overrides, service=entry.name)
         return self.confs[key]
 
 
