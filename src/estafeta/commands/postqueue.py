@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -9,14 +10,17 @@ from collections.abc import Iterable, Iterator
 from estafeta.base import log
 from estafeta.commands.options import UsageError, parse_options
 from estafeta.commands.queue_listing import as_json, traditional
+from estafeta.commands.submit_rights import ANYONE, login_name
 from estafeta.commands.terminal import Terminal
 from estafeta.config.instance import Config, ConfigError
 from estafeta.services.queue_control import FLUSH, Control, ask
 from estafeta.services.showq import Shown, fetch, listing
 from estafeta.services.trigger import QMGR_FLUSH, trigger
 from estafeta.skeleton.log import for_command
+from estafeta.tables.match import MatchList
+from estafeta.tables.table import TableDown
 
-EX_UNAVAILABLE = 69
+EX_UNAVAILABLE, EX_NOPERM = 69, 77
 LETTERS = "c:fi:jps:v"
 USAGE = "usage: postqueue -f | postqueue -i queueid | postqueue -j | postqueue -p | postqueue -s site"
 PATIENCE = 600.0
@@ -28,7 +32,7 @@ class _Fatal(Exception):
 
 
 def main(words: list[str] | None = None) -> int:
-    """The console script. Exit status 0, or 69 as Postfix has it for every failure."""
+    """The console script. Exit status 0; 77 for who may not; 69 for every other failure, as Postfix has it."""
     before = log.install(Terminal("postqueue"))
     try:
         return run(sys.argv[1:] if words is None else words)
@@ -55,6 +59,11 @@ def run(words: list[str]) -> int:
         os.environ["MAIL_CONFIG"] = directory
     conf = Config.load()
     for_command("postqueue", conf)
+    viewing = actions[0][0] in "jp"
+    if not _is_allowed(conf, conf.authorized_mailq_users if viewing else conf.authorized_flush_users):
+        what = "view" if viewing else "flush"
+        log.fatal(f"User {login_name(os.getuid())}({os.getuid()}) is not allowed to {what} the mail queue")
+        return EX_NOPERM
     for letter, value in actions if actions[0][0] in "is" else actions[:1]:
         if letter == "f":
             flush(conf)
@@ -69,6 +78,16 @@ def run(words: list[str]) -> int:
     return 0
 
 
+def _is_allowed(conf: Config, users: tuple[str, ...]) -> bool:
+    """Whether the caller is on the list. Root and the mail owner always are."""
+    if users == ANYONE or os.getuid() == 0 or login_name(os.getuid()) == conf.mail_owner:
+        return True
+    try:
+        return asyncio.run(MatchList.open(users, name="authorized_mailq_users").matches_domain(login_name(os.getuid())))
+    except TableDown as down:
+        raise _Fatal(f"cannot tell whether this is allowed: {down}") from None
+
+
 def show(lines: Iterable[str]) -> None:
     out = sys.stdout
     for line in lines:
@@ -79,7 +98,7 @@ def show(lines: Iterable[str]) -> None:
 def messages(conf: Config) -> Iterator[Shown]:
     """The queue as the showq service tells it; read by ourselves while the mail system is down, if we may."""
     try:
-        yield from fetch(conf.queue_directory, PATIENCE)
+        yield from fetch(conf.queue_directory, conf.showq_service_name, PATIENCE)
     except OSError as error:
         reason = f"Connect to the {conf.mail_name} showq service: {error.strerror or error}"
         if not _may_read(conf):

@@ -24,7 +24,6 @@ from estafeta.queue.record import Damaged
 from estafeta.queue.spool import MessageGone
 from estafeta.services.queue_control import LIST, Control, ask
 
-SOCKET = "public/showq"
 PIECE = 200
 """Messages in one frame."""
 
@@ -57,11 +56,11 @@ def shown(queue: str, envelope: Envelope, done: list[int] | None = None) -> Show
     return Shown(queue, envelope.queue_id, envelope.arrived, envelope.size, envelope.sender, recipients)
 
 
-def fetch(directory: str, timeout: float) -> Iterator[Shown]:
-    """Ask the showq service; blocks. Raises OSError when it is away."""
+def fetch(directory: str, service: str, timeout: float) -> Iterator[Shown]:
+    """Ask the showq service, by its name in master.cf; blocks. Raises OSError when it is away."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
         peer.settimeout(timeout)
-        peer.connect(os.path.join(directory, SOCKET))
+        peer.connect(os.path.join(directory, "public", service))
         with peer.makefile("rb") as stream:
             while True:
                 head = stream.read(4)

@@ -76,3 +76,16 @@ def test_ids_come_from_standard_input(capfd: pytest.CaptureFixture[str], monkeyp
     assert capfd.readouterr().err == (
         "postsuper: warning: invalid mail queue id: b/c\npostsuper: Deleted: 0 messages\n"
     )
+
+
+@pytest.mark.parametrize(("words", "verb"), [(["-p"], "view"), (["-f"], "flush")])
+def test_who_is_not_on_the_list_may_not(
+    words: list[str], verb: str, queue: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open(queue / "etc/main.cf", "a") as file:
+        file.write("authorized_mailq_users = root, alice\nauthorized_flush_users = root\n")
+    monkeypatch.setattr("os.getuid", lambda: 4_000_000)
+    assert postqueue.main(words) == 77
+    assert (
+        capfd.readouterr().err == f"postqueue: fatal: User unknown(4000000) is not allowed to {verb} the mail queue\n"
+    )

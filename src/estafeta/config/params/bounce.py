@@ -23,7 +23,6 @@ class Bounce:
     delay_warning_time = seconds(
         "0h",
         "How long mail may wait before its sender is told that it is late. 0 tells nobody.",
-        pending=True,
     )
     confirm_delay_cleared = flag(
         "no",
@@ -50,7 +49,6 @@ class Bounce:
     multi_recipient_bounce_reject_code = code(
         "550",
         "The reply code for a message from the empty sender to several recipients, where that is refused.",
-        pending=True,
     )
 
 

@@ -84,6 +84,7 @@ class ActiveQueue:
         self._recipient_minimum: int = conf.qmgr_message_recipient_minimum
         self._defer_transports = frozenset(conf.defer_transports)
         self._double_bounce = conf.double_bounce_sender.lower()
+        self._error_service: str = conf.error_service_name
         self._count = 0
         self._refill: deque[Message] = deque()
         self._starved: list[Message] = []
@@ -327,7 +328,7 @@ class ActiveQueue:
             self._count_in(message)
             self._discard_double_bounce(message, index)
             return True
-        agents = self.agents(transport)
+        agents = self.agents(self._error_service if transport == "error" else transport)
         if agents.scheduler.recipients >= agents.scheduler.limits.room_for(len(envelope.recipients)):
             message.todo.append(index)
             return False
