@@ -11,10 +11,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from estafeta.mail.address import quote, split_extension
-from estafeta.tables.domain_lookup import find_domain
+from estafeta.tables.domain_lookup import parents
 from estafeta.tables.maps import Maps
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from estafeta.config.instance import Config
 
 
@@ -47,11 +49,18 @@ class Transports:
             value = await self._maps.find(quote(f"{bare}@{domain}"), partial=True)
             if value is not None:
                 return value
-        # Patterns were asked with the whole address; but the domain itself is a key that Postfix puts to them too.
-        value = await find_domain(self._maps, domain, parent_matches_subdomains=self._parent_matches)
-        if value is not None:
-            return value
-        return await self._maps.find("*", partial=True)
+        # Patterns see the whole address and no part of it; but `*`, when nothing else applies.
+        for key in (domain, *self._parents_of(domain)):
+            value = await self._maps.find(key, partial=True)
+            if value is not None:
+                return value
+        return await self._maps.find("*")
+
+    def _parents_of(self, domain: str) -> Iterator[str]:
+        """An address literal has none."""
+        if domain.startswith("["):
+            return iter(())
+        return parents(domain, parent_matches_subdomains=self._parent_matches)
 
 
 def split_transport(value: str) -> tuple[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -133,3 +134,15 @@ def test_own_addresses() -> None:
 
     assert ipaddress.ip_address("127.0.0.1") in own_addresses(("loopback-only",), ())
     assert ipaddress.ip_address("192.0.2.7") in own_addresses(("127.0.0.1",), ("192.0.2.7",))
+
+
+def test_patterns_see_the_whole_address_and_the_star(tmp_path: Path) -> None:
+    """As Postfix 3.7.11 answered with the same table."""
+    table = tmp_path / "transport"
+    table.write_text(
+        "/^t\\.example$/ smtp:[domain]\n/^u@re\\.example$/ smtp:[address]\n"
+        "/^\\.t\\.example$/ smtp:[parent]\n/^\\*$/ smtp:[star]\n"
+    )
+    rules = routing(transport_maps=f"regexp:{table}")
+    for address, nexthop in (("x@t.example", "[star]"), ("u@re.example", "[address]"), ("x@s.t.example", "[star]")):
+        assert asyncio.run(rules.resolve(address)).nexthop == nexthop

@@ -39,7 +39,6 @@ class MessageLimits:
     duplicate_filter_limit = number(
         "1000",
         "How many recipients are remembered so that one who is named twice gets the message once. 0 for no limit.",
-        pending=True,
     )
     in_flow_delay = seconds(
         "1s",
@@ -56,7 +55,6 @@ class Headers:
         "no",
         "Whether missing From, To, Date and Message-Id headers are added to all mail. With no, only mail that "
         "starts at this system gets them.",
-        pending=True,
     )
     undisclosed_recipients_header = text(
         "",
@@ -65,25 +63,21 @@ class Headers:
     message_drop_headers = words(
         "bcc, content-length, resent-bcc, return-path",
         "Headers that are removed from all mail that comes in.",
-        pending=True,
     )
     enable_original_recipient = flag(
         "yes",
         "Whether the recipient address before aliases were applied is kept, for X-Original-To headers and to tell "
         "duplicates apart.",
-        pending=True,
     )
     header_from_format = choice(
         "standard",
         'How a full name is put into a From header that we write: standard, as in "name <address>", or obsolete, as '
         'in "address (name)".',
         "standard obsolete",
-        pending=True,
     )
     full_name_encoding_charset = text(
         "utf-8",
         "The character set of full names with other than ASCII letters, in a From header that we write.",
-        pending=True,
     )
     non_empty_end_of_header_action = choice(
         "fix_quietly",
@@ -100,9 +94,8 @@ class Headers:
     message_reject_characters = text(
         "",
         "Characters that no message may contain, such as \\0; a message with one is refused.",
-        pending=True,
     )
-    message_strip_characters = text("", "Characters that are removed from every message, such as \\0.", pending=True)
+    message_strip_characters = text("", "Characters that are removed from every message, such as \\0.")
 
 
 class ContentChecks:
@@ -129,18 +122,15 @@ class ContentChecks:
     content_filter = text(
         "",
         "The transport, with next hop, of an outside filter that all mail goes through after it was accepted.",
-        pending=True,
     )
     default_filter_nexthop = text(
         "",
         "The next hop for filter transports that name none. Empty uses the recipient's domain.",
-        pending=True,
     )
     receive_override_options = words(
         "",
         "Work to leave out when mail comes in, as behind a filter: no_unknown_recipient_checks, "
         "no_address_mappings, no_header_body_checks, no_milters.",
-        pending=True,
     )
     internal_mail_filter_classes = words(
         "",
@@ -170,7 +160,6 @@ class Mime:
     detect_8bit_encoding_header = flag(
         "yes",
         "Whether the Content-Transfer-Encoding headers of a message decide that it is 8-bit mail.",
-        pending=True,
     )
     mime_boundary_length_limit = number(
         "2048",
@@ -184,13 +173,12 @@ class Mime:
         least=1,
         pending=True,
     )
-    strict_7bit_headers = flag("no", "Whether mail with 8-bit characters in its headers is refused.", pending=True)
+    strict_7bit_headers = flag("no", "Whether mail with 8-bit characters in its headers is refused.")
     strict_8bitmime = flag(
         "no",
         "Whether mail with 8-bit characters is refused where MIME does not allow them, in headers and in body.",
-        pending=True,
     )
-    strict_8bitmime_body = flag("no", "Whether 8-bit content is refused that no MIME header announces.", pending=True)
+    strict_8bitmime_body = flag("no", "Whether 8-bit content is refused that no MIME header announces.")
     strict_mime_encoding_domain = flag(
         "no",
         "Whether mail is refused that puts an encoding other than 7bit, 8bit or binary on parts that hold other parts.",
@@ -204,7 +192,6 @@ class Smtputf8:
     smtputf8_enable = flag(
         "${{$compatibility_level} <level {1} ? {no} : {yes}}",
         "Whether addresses and headers in UTF-8 are supported. With no, they are handled as bytes, without promises.",
-        pending=True,
     )
     strict_smtputf8 = flag(
         "no",
@@ -216,5 +203,4 @@ class Smtputf8:
         "For which mail a need for SMTPUTF8 is found out by looking at it: sendmail, smtpd, qmqpd, forward, bounce, "
         "notify, verify, or all.",
         least=1,
-        pending=True,
     )

@@ -28,7 +28,6 @@ class AddressForm:
         "canonical, virtual",
         "For which tables the extension of an address is carried over to the replacement: canonical, virtual, "
         "alias, forward, include, generic.",
-        pending=True,
     )
     resolve_dequoted_address = flag(
         "yes",
@@ -47,13 +46,11 @@ class AddressForm:
         "no",
         "Whether mail from strangers with a route in the address (user@elsewhere@here) is accepted for the domains "
         "of this system. Relay doors open this way; leave it off.",
-        pending=True,
     )
     local_header_rewrite_clients = words(
         "permit_inet_interfaces",
         "Clients whose message headers are completed with this system's domain, as for mail that starts here: "
         "permit_inet_interfaces, permit_mynetworks, permit_sasl_authenticated, networks, tables.",
-        pending=True,
     )
     remote_header_rewrite_domain = text(
         "",
@@ -88,33 +85,28 @@ class CanonicalMaps:
         "Which addresses the canonical tables apply to: envelope_sender, envelope_recipient, header_sender, "
         "header_recipient.",
         least=1,
-        pending=True,
     )
     sender_canonical_classes = words(
         "envelope_sender, header_sender",
         "Which sender addresses their canonical tables apply to: envelope_sender, header_sender.",
         least=1,
-        pending=True,
     )
     recipient_canonical_classes = words(
         "envelope_recipient, header_recipient",
         "Which recipient addresses their canonical tables apply to: envelope_recipient, header_recipient.",
         least=1,
-        pending=True,
     )
     masquerade_domains = words(
         "",
         "Domains whose subdomains are cut off, so that user@host.example.com becomes user@example.com. Put !name "
         "before an exception.",
-        pending=True,
     )
     masquerade_classes = words(
         "envelope_sender, header_sender, header_recipient",
         "Which addresses have subdomains cut off: envelope_sender, envelope_recipient, header_sender, "
         "header_recipient.",
-        pending=True,
     )
-    masquerade_exceptions = words("", "User names whose addresses keep their subdomain, such as root.", pending=True)
-    always_bcc = text("", "An address that gets a copy of every message that comes in.", pending=True)
-    sender_bcc_maps = words("", "Tables that give an address for a copy, by the envelope sender.", pending=True)
-    recipient_bcc_maps = words("", "Tables that give an address for a copy, by the envelope recipient.", pending=True)
+    masquerade_exceptions = words("", "User names whose addresses keep their subdomain, such as root.")
+    always_bcc = text("", "An address that gets a copy of every message that comes in.")
+    sender_bcc_maps = words("", "Tables that give an address for a copy, by the envelope sender.")
+    recipient_bcc_maps = words("", "Tables that give an address for a copy, by the envelope recipient.")
