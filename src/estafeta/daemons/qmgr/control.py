@@ -109,7 +109,7 @@ class QueueControl:
 
     async def _change(self, control: Control) -> ControlReply:
         queues = tuple(control.queues) or _QUEUES[control.operation]
-        if DEFERRED in queues or control.queue_ids:
+        if DEFERRED in queues and not self._all_known(control.queue_ids):
             await self._rescan()
         wanted = set(control.queue_ids)
         changed: list[str] = []
@@ -125,6 +125,11 @@ class QueueControl:
             return ControlReply(True, len(changed), reason=str(error), queue_ids=changed)
         unknown = [queue_id for queue_id in control.queue_ids if queue_id not in set(changed)]
         return ControlReply(True, len(changed), unknown=unknown, queue_ids=changed)
+
+    def _all_known(self, queue_ids: list[str]) -> bool:
+        """Whether these need no search for files that somebody has put there."""
+        known = (self._queue.active, self._queue.deferred, self._queue.loading)
+        return bool(queue_ids) and all(any(each in some for some in known) for each in queue_ids)
 
     async def _in_memory(self, operation: str, ids: set[str] | None, queues: tuple[str, ...]) -> list[str]:
         """Active messages and those in journals; the latter are made active, so that they end like the others."""
