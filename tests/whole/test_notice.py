@@ -1,86 +1,112 @@
-"""What qmgr hears of new mail, whatever becomes of the connection to it."""
+"""Telling qmgr about new mail: over its socket while it is there, never in the way while it is not."""
+
+from __future__ import annotations
 
 import asyncio
 from pathlib import Path
 
-from estafeta.mail.envelope import Envelope
+from estafeta.mail.envelope import Envelope, Recipient
 from estafeta.net.frames import Frames
 from estafeta.queue.place import Place
-from estafeta.services import notice
-from estafeta.services.notice import Arrived, Missed, NoticeSender
+from estafeta.services.notice import Arrived, Held, Missed, Notice, NoticeSender, Sealed, decode
 
-PLACE = Place("incoming/1.journal", 0, 1, 1, 1)
+PLACE = Place("incoming/1", 0, 10, 20, 30)
 
 
 def envelope(number: int) -> Envelope:
-    return Envelope(f"Q{number}", 1.0, "", [])
+    return Envelope(f"{number:X}", 1.0, "a@b.c", [Recipient("d@e.f")])
 
 
 class Listener:
+    """qmgr's end: keeps what it is told."""
+
     def __init__(self, path: Path) -> None:
         self.path = str(path)
-        self.heard: list[object] = []
-        self.clients: list[Frames] = []
-        self._server: asyncio.AbstractServer | None = None
+        self.batches: list[list[Notice]] = []
+        self.connections: list[Frames] = []
+        self.server: asyncio.AbstractServer | None = None
+        self.news = asyncio.Event()
 
-    async def start(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_unix_server(
-            lambda: Frames(lambda payload: self.heard.extend(notice.decode(payload)), None, self.clients.append),
-            self.path,
-        )
+    async def listen(self) -> None:
+        def received(payload: bytes) -> None:
+            self.batches.append(decode(payload))
+            self.news.set()
 
-    async def stop(self) -> None:
-        assert self._server is not None
-        self._server.close()
-        for client in self.clients:
-            client.close()
+        def connected() -> Frames:
+            frames = Frames(received)
+            self.connections.append(frames)
+            return frames
+
+        self.server = await asyncio.get_running_loop().create_unix_server(connected, self.path)
+
+    async def die(self) -> None:
+        assert self.server is not None
+        self.server.close()
+        for frames in self.connections:
+            frames.close()
         Path(self.path).unlink(missing_ok=True)
+        await asyncio.sleep(0)
 
-    async def until(self, count: int) -> None:
-        async with asyncio.timeout(10):
-            while len(self.heard) < count:
-                await asyncio.sleep(0.005)
+    async def heard(self, count: int) -> list[Notice]:
+        async with asyncio.timeout(5):
+            while len(found := [notice for batch in self.batches for notice in batch]) < count:
+                self.news.clear()
+                await self.news.wait()
+        return found
 
-    def ids(self) -> list[str]:
-        return [each.envelope.queue_id for each in self.heard if isinstance(each, Arrived)]
 
-
-def test_every_notice_of_a_burst_arrives_while_the_connection_is_being_made(tmp_path: Path) -> None:
-    async def story() -> None:
-        listener = Listener(tmp_path / "s")
-        await listener.start()
+def test_notices_of_one_turn_travel_together(tmp_path: Path) -> None:
+    async def run() -> None:
+        listener = Listener(tmp_path / "notice")
+        await listener.listen()
         sender = NoticeSender(listener.path)
-        for number in range(200):
+        sender.arrived(PLACE, envelope(1))
+        await listener.heard(1)
+        for number in range(2, 12):
             sender.arrived(PLACE, envelope(number))
-            if number % 3 == 0:
-                await asyncio.sleep(0)
-        await listener.until(200)
-        assert listener.ids() == [f"Q{number}" for number in range(200)]
+        sender.held(PLACE, envelope(12))
+        sender.sealed("incoming/1", 12)
+        found = await listener.heard(13)
+        assert [len(batch) for batch in listener.batches] == [1, 12]
+        assert found[0] == Arrived(PLACE, envelope(1))
+        assert isinstance(found[-2], Held)
+        assert found[-1] == Sealed("incoming/1", 12)
         await sender.stop()
-        await listener.stop()
+        await listener.die()
 
-    asyncio.run(story())
+    asyncio.run(run())
 
 
-def test_who_comes_back_is_told_to_look_for_itself_without_waiting_for_more_mail(tmp_path: Path) -> None:
-    async def story() -> None:
-        listener = Listener(tmp_path / "s")
-        sender = NoticeSender(listener.path, reconnect=0.01)
+def test_a_qmgr_that_was_away_is_told_to_look_for_itself(tmp_path: Path) -> None:
+    async def run() -> None:
+        listener = Listener(tmp_path / "notice")
+        sender = NoticeSender(listener.path, reconnect=0.02)
         sender.arrived(PLACE, envelope(1))
         await asyncio.sleep(0.05)
-        await listener.start()
-        await listener.until(1)
-        assert isinstance(listener.heard[0], Missed)
-        sender.arrived(PLACE, envelope(2))
-        await listener.until(2)
-        await listener.stop()
+        await listener.listen()
+        assert await listener.heard(1) == [Missed()]
+        await listener.die()
         await asyncio.sleep(0.05)
-        again = Listener(tmp_path / "s")
-        await again.start()
-        await again.until(1)
-        assert isinstance(again.heard[0], Missed)
+        sender.arrived(PLACE, envelope(2))
+        await listener.listen()
+        assert await listener.heard(2) == [Missed(), Missed()]
+        sender.arrived(PLACE, envelope(3))
+        assert (await listener.heard(3))[2] == Arrived(PLACE, envelope(3))
         await sender.stop()
-        await again.stop()
+        await listener.die()
 
-    asyncio.run(story())
+    asyncio.run(run())
+
+
+def test_what_is_said_before_the_end_is_heard(tmp_path: Path) -> None:
+    async def run() -> None:
+        listener = Listener(tmp_path / "notice")
+        await listener.listen()
+        sender = NoticeSender(listener.path)
+        sender.arrived(PLACE, envelope(1))
+        sender.sealed("incoming/1", 1)
+        await sender.stop()
+        await listener.heard(2)
+        await listener.die()
+
+    asyncio.run(run())
