@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import pwd
 
 from estafeta.config.instance import Config
-from estafeta.tables.match import MatchList
-from estafeta.tables.table import TableDown
 
 ANYONE = ("static:anyone",)
 
@@ -32,7 +29,15 @@ class SubmitRights:
         """Why the caller may not; "" if he may. The superuser and the mail owner are no exceptions."""
         if self._allowed == ANYONE:
             return ""
-        name = login_name(self._uid)
+        return self._looked_up(login_name(self._uid))
+
+    def _looked_up(self, name: str) -> str:
+        # Tables and an event loop cost a command more than all the rest; hardly anybody has such a list.
+        import asyncio
+
+        from estafeta.tables.match import MatchList
+        from estafeta.tables.table import TableDown
+
         try:
             allowed = asyncio.run(MatchList.open(self._allowed, name="authorized_submit_users").matches_domain(name))
         except TableDown as down:
