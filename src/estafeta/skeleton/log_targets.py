@@ -10,8 +10,10 @@ import contextlib
 import os
 import re
 import socket
-from collections.abc import Sequence
+import stat
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from select import PIPE_BUF
 from typing import Protocol
 
 from estafeta.base.log import ERROR, WARNING
@@ -45,6 +47,7 @@ class Descriptor:
     def __init__(self, descriptor: int, *, paint: bool = False) -> None:
         self._descriptor = descriptor
         self._paint = paint
+        self._pipe = not stat.S_ISREG(os.fstat(descriptor).st_mode)
 
     def fileno(self) -> int:
         return self._descriptor
@@ -56,6 +59,14 @@ class Descriptor:
 
     def write_raw(self, data: bytes) -> None:
         """Finished lines."""
+        if self._pipe and len(data) > PIPE_BUF:
+            # Several processes write to it, and only a short write stays in one piece. pipe(7), PIPE_BUF.
+            for piece in whole_lines(data, PIPE_BUF):
+                self._write(piece)
+            return
+        self._write(data)
+
+    def _write(self, data: bytes) -> None:
         with contextlib.suppress(OSError):
             while data:
                 data = data[os.write(self._descriptor, data) :]
@@ -79,6 +90,17 @@ def painted(level: int, stamp: str, rest: str, host: str) -> str:
     else:
         text = _STATUS.sub(lambda m: f"status=\x1b[{_COLOURS.get(m[1], '31')}m{m[1]}\x1b[0m", text)
     return f"\x1b[2m{stamp}\x1b[0m \x1b[36m{tag}\x1b[0m: {text}\n"
+
+
+def whole_lines(data: bytes, most: int) -> Iterator[bytes]:
+    """The data in pieces of whole lines, each at most `most` bytes unless a single line is longer."""
+    start = 0
+    while len(data) - start > most:
+        end = data.rfind(b"\n", start, start + most) + 1 or data.find(b"\n", start) + 1 or len(data)
+        yield data[start:end]
+        start = end
+    if start < len(data):
+        yield data[start:]
 
 
 class Syslog:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from estafeta.base import log
 from estafeta.base.log import ERROR, FATAL, INFO, WARNING
 from estafeta.skeleton.log import LATEST, MOST_HELD, PROMPT, LineSink, host_label, printable, stamp
-from estafeta.skeleton.log_targets import Lines, allowed, facility_code, painted, plain
+from estafeta.skeleton.log_targets import Lines, allowed, facility_code, painted, plain, whole_lines
 
 
 class Kept:
@@ -169,3 +169,12 @@ def test_a_sink_can_be_installed() -> None:
     finally:
         log.install(before)
     assert "postfix/bounce[" in kept.lines[0]
+
+
+def test_what_goes_to_a_pipe_is_cut_between_lines() -> None:
+    data = b"".join(b"%d %s\n" % (number, b"x" * (number % 7)) for number in range(50)) + b"y" * 100 + b"\nend\n"
+    pieces = list(whole_lines(data, 40))
+    assert b"".join(pieces) == data
+    assert all(piece.endswith(b"\n") for piece in pieces)
+    assert max(len(piece) for piece in pieces if b"y" not in piece) <= 40
+    assert list(whole_lines(b"short\n", 40)) == [b"short\n"]
