@@ -16,10 +16,11 @@ import asyncio
 import fcntl
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from estafeta.base import log
 from estafeta.base.durable import fsync_folder, write_all
+from estafeta.base.worker_thread import WorkerThread
 from estafeta.queue import record
 from estafeta.queue.ids import take_serial
 
@@ -35,13 +36,13 @@ class SpoolError(OSError):
 class _Batch:
     """Messages that become durable together."""
 
-    __slots__ = ("buffers", "done", "offsets", "size")
+    __slots__ = ("buffers", "size", "waiting")
 
-    def __init__(self, done: asyncio.Future[tuple[str, int]]) -> None:
+    def __init__(self) -> None:
         self.buffers: list[bytes] = []
-        self.offsets: list[int] = []
         self.size = 0
-        self.done = done
+        self.waiting: list[tuple[int, asyncio.Future[tuple[str, int]]]] = []
+        """Offset in the batch, and who waits for it."""
 
 
 class _Segment:
@@ -70,7 +71,7 @@ class Journal:
         self._segment_size = segment_size
         self._sealed = sealed
         self._loop = asyncio.get_running_loop()
-        self._thread = ThreadPoolExecutor(1, "journal")
+        self._thread = WorkerThread("journal")
         self._segment: _Segment | None = None
         self._waiting: _Batch | None = None
         self._writing = False
@@ -82,17 +83,16 @@ class Journal:
         """Store one packed record. Returns (segment, offset) when it is on stable storage; raises SpoolError."""
         batch = self._waiting
         if batch is None:
-            batch = self._waiting = _Batch(self._loop.create_future())
+            batch = self._waiting = _Batch()
             if not self._writing:
                 self._writing = True
                 # One turn later, so that all messages of this turn share the first sync too.
                 self._loop.call_soon(self._start)
-        index = len(batch.offsets)
-        batch.offsets.append(batch.size)
+        stored: asyncio.Future[tuple[str, int]] = self._loop.create_future()
+        batch.waiting.append((batch.size, stored))
         batch.buffers += buffers
         batch.size += sum(map(len, buffers))
-        path, start = await asyncio.shield(batch.done)
-        return path, start + batch.offsets[index]
+        return await stored
 
     def _start(self) -> None:
         batch, self._waiting = self._waiting, None
@@ -102,18 +102,17 @@ class Journal:
             if self._idle is None:
                 self._idle = self._loop.call_later(IDLE_SEAL, self._seal_if_idle)
             return
-        self._loop.run_in_executor(self._thread, self._write, batch).add_done_callback(
-            lambda written: self._finished(batch, written)
-        )
+        self._thread.do(self._write, batch, done=lambda written, error: self._finished(batch, written, error))
 
-    def _finished(self, batch: _Batch, written: asyncio.Future[tuple[str, int]]) -> None:
-        failure = written.exception()
-        if not batch.done.cancelled():
-            if failure is None:
-                batch.done.set_result(written.result())
+    def _finished(self, batch: _Batch, written: Any, error: BaseException | None) -> None:
+        for offset, stored in batch.waiting:
+            if stored.done():
+                continue  # its submitter has gone away
+            if error is None:
+                path, start = written
+                stored.set_result((path, start + offset))
             else:
-                batch.done.set_exception(failure)
-                batch.done.exception()  # seen, even if every submitter has gone away
+                stored.set_exception(error)
         self._start()
 
     def _write(self, batch: _Batch) -> tuple[str, int]:
@@ -135,7 +134,7 @@ class Journal:
             self._cut_back(segment)
             raise SpoolError(error.errno, f"write {segment.path}: {error.strerror}") from error
         segment.size += batch.size
-        segment.records += len(batch.offsets)
+        segment.records += len(batch.waiting)
         return segment.path, start
 
     def _cut_back(self, segment: _Segment) -> None:
@@ -166,9 +165,9 @@ class Journal:
             self._idle = self._loop.call_later(left, self._seal_if_idle)
             return
         self._writing = True
-        self._loop.run_in_executor(self._thread, self._seal_now).add_done_callback(lambda _: self._start_quietly())
+        self._thread.do(self._seal_now, done=self._start_quietly)
 
-    def _start_quietly(self) -> None:
+    def _start_quietly(self, _: object, error: BaseException | None) -> None:
         """After an idle seal: go on with what came meanwhile, without arming the idle timer for nothing."""
         if self._waiting is None:
             self._rest()
@@ -191,5 +190,5 @@ class Journal:
             await self._quiet
         if self._idle is not None:
             self._idle.cancel()
-        await self._loop.run_in_executor(self._thread, self._seal_now)
-        self._thread.shutdown()
+        await self._thread.run(self._seal_now)
+        self._thread.stop()
