@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from estafeta.base import log
 from estafeta.commands.options import UsageError, parse_options
-from estafeta.commands.queue_repair import change_offline, purge
+from estafeta.commands.queue_repair import change_offline, delete_dropped, purge
 from estafeta.commands.terminal import Terminal
 from estafeta.config.instance import Config, ConfigError
 from estafeta.queue.keeper import SpoolBusy
@@ -98,9 +98,14 @@ def change(conf: Config, operation: str, ids: list[str], queues: list[str]) -> N
     good = [] if everything else list(_valid(ids))
     done, summary = WORDS[operation]
     count = 0
+    if operation == DELETE and "maildrop" in queues and (everything or good):
+        for queue_id in delete_dropped(conf.queue_directory, None if everything else set(good)):
+            count += 1
+            if not everything:
+                log.info(f"{queue_id}: {done}")
     if everything or good:
         reply = request(conf, Control(operation, good, _searched(queues)))
-        count = reply.count
+        count += reply.count
         if not everything:
             for queue_id in reply.queue_ids:
                 log.info(f"{queue_id}: {done}")

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterable
 
 from estafeta.base import log
 from estafeta.config.instance import Config
+from estafeta.intake import maildrop
 from estafeta.queue import scan
 from estafeta.queue.journal import SpoolError
 from estafeta.queue.keeper import Found, Keeper
@@ -75,6 +76,20 @@ async def _found(keeper: Keeper, queues: Iterable[str]) -> AsyncIterator[Found]:
                 continue
             except Damaged as error:
                 keeper.corrupt(path, str(error))
+
+
+def delete_dropped(directory: str, names: set[str] | None) -> list[str]:
+    """Remove messages that pickup has not taken in yet; None for all. Returns the names of those that were there."""
+    folder = os.path.join(directory, maildrop.FOLDER)
+    gone = []
+    for name in maildrop.ready(folder):
+        if names is None or name in names:
+            try:
+                os.unlink(os.path.join(folder, name))
+            except FileNotFoundError:
+                continue  # pickup was faster
+            gone.append(name)
+    return gone
 
 
 def purge(directory: str) -> None:

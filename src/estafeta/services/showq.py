@@ -15,6 +15,7 @@ from collections.abc import Iterator
 import msgspec
 
 from estafeta.base import log
+from estafeta.intake import maildrop
 from estafeta.mail.envelope import Envelope
 from estafeta.net.frames import LARGEST_FRAME
 from estafeta.queue import scan
@@ -29,7 +30,7 @@ PIECE = 200
 
 
 class Shown(msgspec.Struct, array_like=True):
-    """One message. `queue`: incoming, active, deferred or hold. `recipients`: (address, reason or "")."""
+    """One message. `queue`: maildrop, incoming, active, deferred or hold. `recipients`: (address, reason or "")."""
 
     queue: str
     queue_id: str
@@ -79,6 +80,7 @@ def listing(directory: str = ".") -> Iterator[Shown]:
     A message that moves while we look may be missed, or be named twice by qmgr and by its file: it is shown once.
     """
     seen: set[str] = set()
+    yield from _in_maildrop(os.path.join(directory, maildrop.FOLDER))
     for message in _not_in_files(directory):
         if message.queue_id not in seen:
             seen.add(message.queue_id)
@@ -96,6 +98,28 @@ def listing(directory: str = ".") -> Iterator[Shown]:
                 log.warning(str(error))
                 continue
             yield shown(queue, envelope)
+
+
+def _in_maildrop(folder: str) -> Iterator[Shown]:
+    """What sendmail(1) has left and pickup has not taken in yet. Who may not look there sees the rest."""
+    try:
+        names = maildrop.ready(folder)
+    except (PermissionError, FileNotFoundError):
+        return
+    for name in names:
+        try:
+            dropped = maildrop.Dropped(os.path.join(folder, name))
+        except (maildrop.BadDrop, OSError):
+            continue  # taken in meanwhile, or for pickup to complain of
+        try:
+            size = dropped.length - sum(piece.count(b"\n") for piece in dropped.content())
+        except maildrop.BadDrop:
+            continue
+        finally:
+            dropped.close()
+        envelope = dropped.drop.envelope
+        recipients = [(each.address, "") for each in envelope.recipients]
+        yield Shown("maildrop", name, dropped.modified, size, envelope.sender, recipients)
 
 
 def _not_in_files(directory: str) -> Iterator[Shown]:

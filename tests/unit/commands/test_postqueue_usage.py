@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from estafeta.commands import postcat, postqueue, postsuper
+from estafeta.intake.maildrop import Draft, Drop
+from estafeta.mail.envelope import Envelope, Recipient
 
 POSTQUEUE = (
     "postqueue: fatal: usage: postqueue -f | postqueue -i queueid | postqueue -j | postqueue -p | postqueue -s site\n"
@@ -76,6 +79,24 @@ def test_ids_come_from_standard_input(capfd: pytest.CaptureFixture[str], monkeyp
     assert capfd.readouterr().err == (
         "postsuper: warning: invalid mail queue id: b/c\npostsuper: Deleted: 0 messages\n"
     )
+
+
+def test_mail_that_pickup_has_not_taken_in_is_listed_and_can_be_deleted(
+    queue: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (queue / "maildrop").mkdir()
+    draft = Draft(str(queue / "maildrop"))
+    draft.write(b"Subject: x\r\n\r\nhello\r\n")
+    draft.commit(Drop(Envelope("", 0.0, "s@x", [Recipient("a@y")])))
+    assert postqueue.main(["-j"]) == 0
+    out = capfd.readouterr().out
+    assert '"queue_name": "maildrop"' in out
+    assert '"message_size": 18, "forced_expire": false, "sender": "s@x", "recipients": [{"address": "a@y"}]' in out
+    assert postsuper.main(["-d", "ALL"]) == 0
+    assert os.listdir(queue / "maildrop") != []
+    assert postsuper.main(["-d", "ALL", "maildrop"]) == 0
+    assert capfd.readouterr().err.endswith("postsuper: Deleted: 1 message\n")
+    assert os.listdir(queue / "maildrop") == []
 
 
 @pytest.mark.parametrize(("words", "verb"), [(["-p"], "view"), (["-f"], "flush")])
