@@ -126,12 +126,26 @@ def _records(data: bytes) -> Iterator[tuple[int, int, record.RecordHeader | None
             yield start, start + header.size, header
             start += header.size
             continue
-        after = data.find(record.MAGIC, start + 1)
-        while after >= 0 and _intact_at(data, after) is None:
-            after = data.find(record.MAGIC, after + 1)
-        end = len(data) if after < 0 else after
+        end = _end_of_damage(data, start)
         yield start, end, None
         start = end
+
+
+def _end_of_damage(data: bytes, start: int) -> int:
+    """Where to go on after a damaged record: where its header says, if that holds, else at the next intact record.
+
+    In that order, because what lies inside the record came from a stranger, and might look like a record.
+    """
+    try:
+        end = start + record.parse_header(data[start : start + record.HEADER_SIZE]).size
+        if end == len(data) or (end < len(data) and _intact_at(data, end) is not None):
+            return end
+    except record.Damaged:
+        pass
+    after = data.find(record.MAGIC, start + 1)
+    while after >= 0 and _intact_at(data, after) is None:
+        after = data.find(record.MAGIC, after + 1)
+    return len(data) if after < 0 else after
 
 
 def _intact_at(data: bytes, start: int) -> record.RecordHeader | None:

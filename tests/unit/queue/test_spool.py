@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from estafeta.base import log
-from estafeta.mail.envelope import Envelope, Recipient, Trouble
+from estafeta.mail.envelope import Envelope, Recipient, Trouble, encode
 from estafeta.queue import journal as journals
+from estafeta.queue import record
 from estafeta.queue.ids import QueueIds
 from estafeta.queue.keeper import Found, Keeper, SpoolBusy
 from estafeta.queue.place import Place
@@ -213,6 +214,27 @@ def test_a_flipped_bit_sends_one_record_to_corrupt_and_spares_the_others(queue_d
     asyncio.run(story())
     log.install(before)
     assert any("damaged" in line for line in lines)
+
+
+def test_a_record_inside_a_damaged_message_is_not_believed(queue_directory: str) -> None:
+    async def story() -> None:
+        spool = Spool(directory=queue_directory)
+        forged = b"".join(record.pack(record.MESSAGE, HEAD, (b"forged\r\n",), encode(envelope_of("FORGED"))))
+        _, outer = await commit(spool, b"x\r\n" + forged)
+        _, after = await commit(spool)
+        await spool.stop()
+        path = journal_files(queue_directory)[0]
+        data = bytearray(path.read_bytes())
+        data[outer.offset + HEADER_SIZE + 4] ^= 1
+        path.write_bytes(data)
+        keeper = Keeper(directory=queue_directory)
+        keeper.lock()
+        assert [found.place for found in await recovered(keeper)] == [after]
+        await keeper.close()
+
+    before = log.install(lambda level, text, program: None)
+    asyncio.run(story())
+    log.install(before)
 
 
 def test_a_deferred_message_is_a_file_and_its_record_is_released(queue_directory: str) -> None:
