@@ -107,6 +107,27 @@ def check(values: Values) -> None:
             )
 
 
+def origin_in_file(values: Values) -> str | None:
+    """The domain that stands in the file which myorigin names (Debian's /etc/mailname); None when it names none.
+
+    The first line counts. Raises ConfigError.
+    """
+    path = values.value("myorigin")
+    if not path.startswith("/"):
+        return None
+    where = f"{values.origin('myorigin')}: myorigin = {path}"
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            line = file.readline(4096).strip()
+    except OSError as reason:
+        raise ConfigError(f"{where}: cannot open the file: {reason.strerror}: make it, or write a domain") from None
+    if not line:
+        raise ConfigError(f"{where}: the file's first line is empty: write a domain into it")
+    if len(line.split()) > 1:
+        raise ConfigError(f"{where}: the file's first line must hold one domain: {line}")
+    return line
+
+
 def host_name_fault(name: str) -> str:
     """What is wrong with `name` as a host or domain name; '' when nothing is. RFC 1123 2.1, underscores allowed."""
     if not name:

@@ -68,6 +68,10 @@ class Config(Texts, Parameters):
         self._transports: dict[str, TransportGroup] = {}
         self._clients: dict[str, ClientGroup] = {}
         identity.check(self)
+        origin = identity.origin_in_file(self)
+        if origin is not None:
+            self._in_file["myorigin"] = origin
+            self._expanded.clear()
         self.__dict__.update(self._values())
         self.config_directory = settings.directory
         self.warnings = (*settings.warnings, *self._remarks())

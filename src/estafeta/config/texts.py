@@ -29,6 +29,8 @@ class Texts:
         self.service = service
         self._overrides = dict(overrides)
         self._expanded: dict[str, str] = {}
+        self._in_file: dict[str, str] = {}
+        """Values for which main.cf names a file. `Config` reads them; postconf shows what main.cf says."""
         self._specials = identity.Specials(self, service)
 
     def raw_value(self, name: str) -> str:
@@ -67,7 +69,9 @@ class Texts:
 
     def _lookup(self, name: str) -> str | None:
         """The text before expansion; None for a name that nobody knows."""
-        found = self._overrides.get(name)
+        found = self._in_file.get(name)
+        if found is None:
+            found = self._overrides.get(name)
         if found is None:
             found = self.settings.values.get(name)
         if found is None and name == "config_directory":

@@ -33,6 +33,20 @@ def test_an_impossible_host_name_is_refused(name: str) -> None:
         conf(f"myhostname = {name}\n")
 
 
+def test_myorigin_may_name_a_file_with_the_domain(tmp_path) -> None:
+    file = tmp_path / "mailname"
+    text = f"myorigin = {file}\nmydestination = $myorigin\n"
+    file.write_text(" example.org \nexample.net\n")
+    assert (conf(text).myorigin, conf(text).mydestination) == ("example.org", ("example.org",))
+    for bad in ("", "\nexample.org\n", "example.org example.net\n"):
+        file.write_text(bad)
+        with pytest.raises(ConfigError, match="line 1: myorigin = .*first line"):
+            conf(text)
+    file.unlink()
+    with pytest.raises(ConfigError, match="line 1: myorigin = .*No such file"):
+        conf(text)
+
+
 ADDRESSES = [
     InterfaceAddress("lo", ipaddress.ip_address("127.0.0.1"), 8),
     InterfaceAddress("eth0", ipaddress.ip_address("192.0.2.2"), 28),
