@@ -548,7 +548,7 @@ class ActiveQueue:
         if self._due_timer is not None:
             self._due_timer.cancel()
         for agents in self.transports.values():
-            agents.scheduler.held = True
+            agents.end()
         deadline = self._loop.time() + patience
         everyone = self.transports.values()
         while any(agents.scheduler.busy for agents in everyone) and self._loop.time() < deadline:  # noqa: ASYNC110

@@ -152,6 +152,10 @@ class Agents:
             self._workers.remove(worker)
         entries = list(worker.busy.values())
         worker.busy.clear()
+        if self.closing:
+            # We end, and so does the agent: the next qmgr finds the mail as it is and sends it at once.
+            self.scheduler.busy -= len(entries)
+            return
         if entries:
             log.warning(f"private/{self.name} socket: lost connection; {len(entries)} deliveries are tried again later")
         now = self._clock()
@@ -159,7 +163,7 @@ class Agents:
             self.scheduler.finished(entry, now)
             self._delivered(entry, [LOST] * len(entry.recipients))
         # An agent that dies before it ever answers would die again at once.
-        if not worker.ending and not worker.answered and not self.closing and (entries or self.scheduler.todo):
+        if not worker.ending and not worker.answered and (entries or self.scheduler.todo):
             self._suspend(UNAVAILABLE if not entries else (LOST.dsn, LOST.text))
         self.wanted()
 
@@ -168,8 +172,12 @@ class Agents:
         self.scheduler.flush()
         self._go_on()
 
+    def end(self) -> None:
+        """No more deliveries; reports are still taken."""
+        self.closing = True
+
     def close(self) -> None:
-        """No more deliveries; the connections close when they are idle, or now."""
+        """The connections close, whatever they have."""
         self.closing = True
         for timer in (self._tick, self._resume):
             if timer is not None:

@@ -334,6 +334,26 @@ def test_an_agent_that_dies_takes_no_mail_along() -> None:
     run(case)
 
 
+def test_what_agents_have_when_we_end_stays_as_it_is() -> None:
+    async def case(post: PostOffice, lines: list[str]) -> None:
+        post.agent.answer = lambda delivery: None
+        post.letter("a@x")
+        post.letter("b@y")
+        await post.settle()
+        ending = asyncio.create_task(post.queue.stop(5))
+        await post.settle()
+        post.agent.answer = lambda delivery: [SENT] if delivery.nexthop == "x" else None
+        post.agent.links[0].work()
+        post.agent.links[0].die()
+        await ending
+        assert post.keeper.released == ["Q1"]
+        assert post.keeper.marks == []
+        assert post.keeper.files == {}
+        assert not any("lost connection" in line for line in lines)
+
+    run(case)
+
+
 def test_an_agent_that_ends_gets_nothing_more_and_is_closed_when_it_has_answered() -> None:
     async def case(post: PostOffice, lines: list[str]) -> None:
         post.agent.answer = lambda delivery: None
