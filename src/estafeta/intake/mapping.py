@@ -14,6 +14,7 @@ from estafeta.mail import mailboxes
 from estafeta.mail.address import fold, quote, same, split
 from estafeta.tables.address_lookup import find_address
 from estafeta.tables.maps import Maps
+from estafeta.tables.table import TableDown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,6 +107,8 @@ class Mapping:
         )
         if found is None:
             return None
+        if not found.value.isascii() and not _is_utf8(found.value):
+            raise TableDown(f"{maps.name}: the value for {address} is not UTF-8: write it anew")
         local = split(address)[0]
         extension = found.extension if extend else ""
         return [self._completed(box, local, extension) for box in mailboxes.scan(found.value)]
@@ -168,3 +171,12 @@ class Mapping:
             PROGRAM,
         )
         raise AliasTrouble(address)
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether no byte of the table's file had to be smuggled in as a surrogate: an envelope cannot hold one."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

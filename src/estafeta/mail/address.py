@@ -116,7 +116,8 @@ def valid_hostname(name: str) -> bool:
         return False
     if not name.isascii():
         encoded = to_ascii(name)
-        return encoded is not None and valid_hostname(encoded)
+        hyphens = name.startswith("-") or name.endswith("-") or ".-" in name or "-." in name
+        return encoded is not None and not hyphens and valid_hostname(encoded)
     return _HOSTNAME.fullmatch(name) is not None and not name.replace(".", "").isdigit()
 
 

@@ -131,8 +131,9 @@ class Routing:
         outer: str | None = None  # the domain of ours that was taken off last
         for _ in range(ROUNDS):
             if domain is None:
-                return local, None, True
-            ours = await self.domains.is_local(domain) if domain else self._null_domain
+                ours = True
+            else:
+                ours = await self.domains.is_local(domain) if domain else self._null_domain
             if domain and not ours:
                 return local, domain, False
             if local.startswith("@") and ":" in local:
@@ -142,7 +143,7 @@ class Routing:
                 # user@ with nothing behind it is no address, unless resolve_null_domain = yes
                 return local, (domain or outer) if ours else "", ours
             outer = domain or outer
-            local, domain = inside
+            local, domain = inside[0], inside[1].strip()
         return address, "", False
 
     def _inside(self, local: str) -> tuple[str, str] | None:

@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from estafeta.intake import verdict
 from estafeta.intake.intake import characters
 from estafeta.intake.verdict import Queued, Verdict
-from estafeta.mail.envelope import NOTIFY_NEVER
+from estafeta.mail.envelope import NOTIFY_NEVER, Envelope, Recipient
 
 from .conftest import QUEUE_ID, Bench
 
@@ -110,13 +112,13 @@ def test_canonical_classes(bench: Callable[..., Bench]) -> None:
 
 def test_masquerading(bench: Callable[..., Bench]) -> None:
     made = bench(masquerade_domains="!no.example.com example.com", masquerade_exceptions="root")
-    for given, expected in (
+    for sender, expected in (
         ("u@host.example.com", "u@example.com"),
         ("root@host.example.com", "root@host.example.com"),
         ("u@a.no.example.com", "u@a.no.example.com"),
         ("u@example.com", "u@example.com"),
     ):
-        submit(made, "u@host.example.com", sender=given)
+        submit(made, "u@host.example.com", sender=sender)
         assert made.last[0].sender == expected
         assert made.last[0].recipients[0].address == "u@host.example.com"  # not in masquerade_classes
 
@@ -306,3 +308,44 @@ def test_reject_characters(bench: Callable[..., Bench]) -> None:
 
 def test_character_escapes() -> None:
     assert characters("\\0\\015\\n\\\\x") == b"\0\r\n\\x"
+
+
+def test_a_table_value_that_is_not_utf8_means_later(bench: Callable[..., Bench]) -> None:
+    made = bench(virtual_alias_maps="inline:{{x@va.example=caf\udce9@r.e}}")
+    assert submit(made, "x@va.example") == verdict.TABLE_TROUBLE
+
+
+def test_nobody_to_hear_a_refusal(bench: Callable[..., Bench]) -> None:
+    """Mail that pickup took in is not refused but returned, by way of error(8)."""
+    made = bench(message_size_limit="1000", message_reject_characters="\\0")
+    for text, reason in (
+        (b"Received: x\r\n" * 51 + b"\r\n", "5.4.0 too many hops"),
+        (TEXT + b"y" * 2000 + b"\r\n", "5.3.4 message file too big"),
+        (TEXT + b"\0\r\n", "5.7.1 disallowed character"),
+    ):
+        envelope = Envelope(QUEUE_ID, 1.0, "s@send.example", [Recipient("r@remote.example")])
+        message = made.intake.begin(envelope, from_network=False, bounce=True)
+        message.feed(text)
+        assert isinstance(asyncio.run(message.finish()), Queued)
+        assert made.last[0].content_filter == f"error:{reason}"
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(1, 400), max_size=20))
+def test_pieces_do_not_matter(cuts: list[int]) -> None:
+    text = b"From: joe\r\nTo: ann,\r\n bob\r\n\r\n" + b"line of body\r\n" * 50
+
+    def stored(pieces: list[bytes]) -> tuple[bytes, bytes, int]:
+        made = Bench({})
+        message = made.begin()
+        for piece in pieces:
+            message.feed(piece)
+        asyncio.run(message.finish())
+        envelope, head, body = made.last
+        return head, body, envelope.size
+
+    pieces, at = [], 0
+    for cut in cuts:
+        pieces.append(text[at : at + cut])
+        at += cut
+    assert stored([*pieces, text[at:]]) == stored([text])

@@ -146,3 +146,8 @@ def test_patterns_see_the_whole_address_and_the_star(tmp_path: Path) -> None:
     rules = routing(transport_maps=f"regexp:{table}")
     for address, nexthop in (("x@t.example", "[star]"), ("u@re.example", "[address]"), ("x@s.t.example", "[star]")):
         assert asyncio.run(rules.resolve(address)).nexthop == nexthop
+
+
+def test_an_address_without_domain_is_looked_into() -> None:
+    assert at_once(routing().resolve("a%other.example")).recipient == "a@other.example"
+    assert at_once(routing().resolve("other.example!a")).recipient == "a@other.example"

@@ -89,6 +89,9 @@ def _standalone(conf: Config) -> int:
     """-bs: an SMTP session on standard input and output."""
     from estafeta.commands.sendmail.standalone import run_stdio
 
+    refusal = SubmitRights(conf).refusal()
+    if refusal:
+        raise Fatal(refusal, EX_NOPERM)
     return run_stdio(conf)
 
 
