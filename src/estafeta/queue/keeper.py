@@ -22,11 +22,11 @@ from estafeta.queue.files import MessageFiles
 from estafeta.queue.journal import SUFFIX, SpoolError
 from estafeta.queue.place import Place
 from estafeta.queue.progress import Marks, ProgressJournal
-from estafeta.queue.record import Damaged
+from estafeta.queue.record import Damaged, Foreign
 from estafeta.queue.segments import Segments
 from estafeta.queue.spool import MessageGone
 
-LOCK = "active/lock"
+LOCK = "active/spool.lock"
 WRITE_INTERVAL = 0.05
 """Seconds for which marks are collected before they are written; syncing them has its own, longer interval."""
 RETRY_SYNC = 5.0
@@ -70,6 +70,8 @@ class Keeper:
         self._state = Marks()
         """Marks of messages that are still queued: what a new progress file begins with (released: see segments)."""
         self._large: set[str] = set()
+        self._foreign: set[str] = set()
+        """Files that are not ours: they are left alone, and reported once."""
         self._unlinks: list[str] = []
         self._thread = ThreadPoolExecutor(1, "keeper")
         self._timer: asyncio.TimerHandle | None = None
@@ -87,6 +89,8 @@ class Keeper:
             raise SpoolBusy(f"{LOCK}: another process works this queue") from None
         self._lock_fd = fd
         self._begin()
+        for _, _, path in self._files.listing("active"):
+            self._leave_alone(path)
 
     async def recover(self) -> AsyncIterator[Found]:
         """Every message in incoming/ that is not known yet, with its progress. Call it again to look for more.
@@ -133,6 +137,9 @@ class Keeper:
         try:
             place, envelope = self._files.load(path)
         except MessageGone:
+            return None
+        except Foreign:
+            self._leave_alone(path)
             return None
         except Damaged as error:
             self.corrupt(path, str(error))
@@ -237,19 +244,31 @@ class Keeper:
 
     def deferred(self) -> Iterator[tuple[str, float, str]]:
         """(queue id, due, path) of every deferred message. Blocks: run it in a thread where there may be many."""
-        return self._files.listing("deferred")
+        return (each for each in self._files.listing("deferred") if each[2] not in self._foreign)
 
     def held(self) -> Iterator[tuple[str, float, str]]:
         """(queue id, due, path) of every held message. Blocks."""
-        return self._files.listing("hold")
+        return (each for each in self._files.listing("hold") if each[2] not in self._foreign)
 
     def find(self, queue: str, queue_id: str) -> str | None:
         """The path of a message file by its id. Blocks."""
         return self._files.find(queue, queue_id)
 
     def load(self, path: str) -> Found:
-        """Read a message file. Raises MessageGone, Damaged (then call `corrupt`). Blocks as long as reading takes."""
-        return self._with_progress(*self._files.load(path))
+        """Read a message file. Raises MessageGone, Damaged (then call `corrupt`). Blocks as long as reading takes.
+
+        A file that is not ours raises MessageGone, after a warning: it is as if it were not there.
+        """
+        try:
+            return self._with_progress(*self._files.load(path))
+        except Foreign as error:
+            self._leave_alone(path)
+            raise MessageGone(0, str(error), path) from error
+
+    def _leave_alone(self, path: str) -> None:
+        if path not in self._foreign:
+            self._foreign.add(path)
+            log.warning(f"{path}: not a queue file of ours: left alone (mail of Postfix: start Postfix to deliver it)")
 
     def corrupt(self, path: str, reason: str = "damaged") -> None:
         """Set a damaged file aside; nothing of ours ever deletes it."""

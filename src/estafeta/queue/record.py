@@ -35,6 +35,10 @@ class Damaged(Exception):
     """The bytes are not a whole, intact record."""
 
 
+class Foreign(Damaged):
+    """The bytes are not ours at all: a queue file of Postfix, or something that an operator put there."""
+
+
 @dataclass(slots=True, frozen=True)
 class RecordHeader:
     flags: int
@@ -63,11 +67,13 @@ def pack(flags: int, head: bytes, body: Iterable[bytes], envelope: bytes) -> lis
 
 
 def parse_header(raw: bytes | memoryview) -> RecordHeader:
-    """Read the 28 bytes. Raises Damaged if they are too few or not ours."""
+    """Read the 28 bytes. Raises Damaged if they are too few or wrong, Foreign if they are not ours."""
+    if raw[: len(MAGIC)] != MAGIC[: len(raw)]:
+        raise Foreign("not a queue file of ours")
     if len(raw) < HEADER_SIZE:
         raise Damaged("truncated record header")
-    magic, version, flags, head, body, envelope, checksum = HEADER.unpack(raw[:HEADER_SIZE])
-    if magic != MAGIC or version != VERSION:
+    _, version, flags, head, body, envelope, checksum = HEADER.unpack(raw[:HEADER_SIZE])
+    if version != VERSION:
         raise Damaged("not a record of this version")
     if envelope > LARGEST_ENVELOPE:
         raise Damaged(f"impossible envelope length {envelope}")

@@ -19,7 +19,8 @@ from estafeta.mail import envelope as envelopes
 from estafeta.mail.envelope import Envelope
 from estafeta.queue import record
 from estafeta.queue.ids import QueueIds
-from estafeta.queue.journal import SUFFIX, Journal, SpoolError
+from estafeta.queue.journal import SUFFIX, Journal
+from estafeta.queue.journal import SpoolError as SpoolError  # part of what this module offers
 from estafeta.queue.place import Place
 
 PART = ".part"

@@ -19,7 +19,7 @@ from estafeta.net.frames import LARGEST_FRAME
 from estafeta.queue.place import Place
 
 SOCKET = "private/qmgr-control"
-LOCK = "active/lock"
+LOCK = "active/spool.lock"
 """Held (flock) by whoever works the spool: qmgr, or a command while no qmgr runs."""
 
 LIST, DELETE, HOLD, RELEASE = "list", "delete", "hold", "release"

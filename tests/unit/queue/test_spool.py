@@ -411,6 +411,31 @@ def test_a_damaged_message_file_is_refused(queue_directory: str) -> None:
     asyncio.run(story())
 
 
+def test_queue_files_of_postfix_are_left_alone_with_one_warning_each(queue_directory: str) -> None:
+    lines: list[str] = []
+    before = log.install(lambda level, text, program: lines.append(text))
+    places = ["incoming/AA11", "active/AA22", "deferred/A/AA33", "hold/AA44"]
+    for place in places:
+        path = Path(queue_directory, place)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"CO             100             200               1")
+
+    async def story() -> None:
+        keeper = Keeper(directory=queue_directory)
+        keeper.lock()
+        for _ in range(2):
+            assert await recovered(keeper) == []
+            for _, _, path in [*keeper.deferred(), *keeper.held()]:
+                with pytest.raises(MessageGone):
+                    keeper.load(path)
+        await keeper.close()
+
+    asyncio.run(story())
+    log.install(before)
+    assert all(Path(queue_directory, place).exists() for place in places)
+    assert sorted(line.partition(":")[0] for line in lines) == sorted(places)
+
+
 def test_only_one_process_works_a_queue(queue_directory: str) -> None:
     async def story() -> None:
         first, second = Keeper(directory=queue_directory), Keeper(directory=queue_directory)
