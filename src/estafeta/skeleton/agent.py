@@ -30,6 +30,11 @@ from estafeta.services.delivery import ENDING, Delivery, Ready, Report, decode_t
 from estafeta.skeleton.service import Context, Service
 
 
+FAILED = Deferred("4.3.0", "mail system failure; see the log for the reason")
+SWEEP = 60.0
+"""Seconds between two looks for deliveries that take too long."""
+
+
 @dataclass(slots=True)
 class Answer:
     """What `deliver` returns: one outcome for each recipient, in the order of the delivery.
@@ -129,7 +134,7 @@ class DeliveryAgent(Service):
         where = traceback.extract_tb(error.__traceback__)[-1:]
         place = f" ({where[0].filename}:{where[0].lineno})" if where else ""
         log.warning(f"{delivery.queue_id}: delivery to {delivery.nexthop} failed: {error!r}{place}")
-        return self.settle_all(delivery, Deferred("4.3.0", "mail system failure; see the log for the reason"))
+        return self.settle_all(delivery, FAILED)
 
 
 class Conversation:
@@ -141,7 +146,9 @@ class Conversation:
         self.frames = Frames(self._received, self._closed, self._opened)
         self._release = release
         self._waiting: deque[Delivery] = deque()
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[None], tuple[Delivery, float]] = {}
+        """Each with the moment when it began, in the loop's seconds."""
+        self._sweeper: asyncio.TimerHandle | None = None
         self._reports: list[Ready | Report] = []
         self._loop = asyncio.get_running_loop()
         self._gone = False
@@ -178,20 +185,35 @@ class Conversation:
 
     def _begin(self, delivery: Delivery) -> None:
         task = self._loop.create_task(self._run(delivery))
-        self._running.add(task)
+        self._running[task] = (delivery, self._loop.time())
         task.add_done_callback(self._finished)
+        if self._sweeper is None:
+            self._sweeper = self._loop.call_later(SWEEP, self._sweep)
 
     async def _run(self, delivery: Delivery) -> None:
         self._report(delivery, await self.agent.guarded(delivery))
 
     def _finished(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.warning(f"delivery task failed: {error!r}")
+        delivery, _ = self._running.pop(task)
+        if task.cancelled() or task.exception() is not None:
+            # qmgr must hear of every delivery, or it would wait for ever.
+            reason = "it was given up" if task.cancelled() else repr(task.exception())
+            log.warning(f"{delivery.queue_id}: delivery to {delivery.nexthop} failed: {reason}")
+            self._report(delivery, Answer([FAILED for _ in delivery.recipients]))
         if self._waiting:
             self._begin(self._waiting.popleft())
         elif self._gone and not self._running:
             self._let_go()
+
+    def _sweep(self) -> None:
+        """Give up deliveries that take longer than anything may: daemon_timeout."""
+        self._sweeper = None
+        oldest = self._loop.time() - self.agent.conf.daemon_timeout
+        for task, (_, began) in list(self._running.items()):
+            if began < oldest:
+                task.cancel()
+        if self._running:
+            self._sweeper = self._loop.call_later(SWEEP, self._sweep)
 
     def _report(self, delivery: Delivery, answer: Answer) -> None:
         dead = result_of(answer.dead) if answer.dead is not None else None
@@ -215,5 +237,7 @@ class Conversation:
             self._let_go()
 
     def _let_go(self) -> None:
+        if self._sweeper is not None:
+            self._sweeper.cancel()
         self.agent.conversations.discard(self)
         self._release()

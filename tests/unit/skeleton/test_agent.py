@@ -37,7 +37,7 @@ class Scripted(DeliveryAgent):
     """Answers when the test says so."""
 
     def __init__(self, slots: int = 0, soft_bounce: bool = False) -> None:
-        conf = SimpleNamespace(soft_bounce=soft_bounce, delay_logging_resolution_limit=2)
+        conf = SimpleNamespace(soft_bounce=soft_bounce, delay_logging_resolution_limit=2, daemon_timeout=0)
         super().__init__(SimpleNamespace(conf=conf, slots=slots))  # type: ignore[arg-type]
         self.go = asyncio.Event()
         self.begun: list[int] = []
@@ -198,5 +198,22 @@ def test_an_ending_agent_says_so_and_finishes_what_it_has(lines: list[str]) -> N
         assert Ready(ENDING) in talk.wire.words
         assert isinstance(talk.wire.words[-1], Report)
         assert talk.released == 0
+
+    run(case())
+
+
+def test_a_delivery_that_never_ends_is_given_up_and_put_off(lines: list[str]) -> None:
+    async def case() -> None:
+        talk = Talk(Scripted())
+        talk.ask(request(1))
+        await turns()
+        (conversation,) = (each.__self__ for each in [talk.protocol._received])
+        await asyncio.sleep(0.001)
+        conversation._sweep()
+        await turns()
+        report = talk.wire.words[-1]
+        assert isinstance(report, Report)
+        assert [(each.status, each.dsn) for each in report.results] == [("deferred", "4.3.0")] * 2
+        assert lines == ["warning: Q1: delivery to b failed: it was given up"]
 
     run(case())

@@ -92,6 +92,7 @@ class ActiveQueue:
         self._tasks: list[asyncio.Task[None]] = []
         self._waking = False
         self._next_warning = 0.0
+        self._table_warnings: dict[str, float] = {}
         self._deferred_turn = False
         self._due_timer: asyncio.TimerHandle | None = None
         self.stopping = False
@@ -315,7 +316,7 @@ class ActiveQueue:
         try:
             resolved = await self._routing.resolve(address, envelope.sender)
         except TableDown as error:
-            log.warning(f"{message.queue_id}: <{quote(address)}>: {error}")
+            self._warn_of_table(f"{message.queue_id}: <{quote(address)}>: {error}", str(error))
             self._count_in(message)
             self._retry(message, index, address, ("4.3.0", "address resolver failure"), touched)
             return True
@@ -335,6 +336,15 @@ class ActiveQueue:
         self._count_in(message)
         self._assign(message, index, agents, nexthop, address, touched)
         return True
+
+    def _warn_of_table(self, text: str, reason: str) -> None:
+        """Once a minute for each reason: a table that is down is asked for every recipient there is."""
+        now = self._clock()
+        if now >= self._table_warnings.get(reason, 0.0):
+            if len(self._table_warnings) > 1000:
+                self._table_warnings.clear()
+            self._table_warnings[reason] = now + 60
+            log.warning(text)
 
     def _count_in(self, message: Message) -> None:
         message.pending += 1
