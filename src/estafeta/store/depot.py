@@ -32,6 +32,7 @@ from estafeta.store.identity import Identity
 from estafeta.store.maildir import Draft
 from estafeta.store.problem import MailboxProblem
 
+fsync_file = os.fsync
 FEW = 2
 """Up to so many messages at a time are made durable by fsync; more by one syncfs."""
 CHUNK = 16
@@ -177,7 +178,7 @@ class Depot:
         folders: dict[str, list[Parcel]] = {}
         for parcel in drafts:
             if by_file:
-                _together([parcel], os.fsync, _draft(parcel).fd)
+                _together([parcel], fsync_file, _draft(parcel).fd)
             else:
                 devices.setdefault(_draft(parcel).device, []).append(parcel)
         for parcel in named:
@@ -225,7 +226,7 @@ def _together(parcels: list[Parcel], sync: Callable[[_Target], None], target: _T
         sync(target)
     except OSError as error:
         for parcel in parcels:
-            parcel.error = MailboxProblem.of("error writing message", error)
+            parcel.error = MailboxProblem.writing(error)
 
 
 def _draft(parcel: Parcel) -> Draft:

@@ -20,7 +20,6 @@ from estafeta.store.problem import MailboxProblem
 HOST = socket.gethostname().replace("/", "_").replace(":", "_") or "localhost"
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
-WRITING = "error writing message"
 CREATE_THEM = "perhaps you need to create the maildirs in advance"
 
 _serials = itertools.count()
@@ -132,8 +131,8 @@ def _write_pieces(fd: int, pieces: Iterable[bytes], limit: int, path: str) -> No
     for piece in pieces:
         written += len(piece)
         if limit and written > limit:
-            raise MailboxProblem.of(WRITING, OSError(errno.EFBIG, path))
+            raise MailboxProblem.writing(OSError(errno.EFBIG, path))
         try:
             write_all(fd, (piece,))
         except OSError as error:
-            raise MailboxProblem.of(WRITING, error) from error
+            raise MailboxProblem.writing(error) from error

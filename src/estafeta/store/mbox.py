@@ -28,7 +28,6 @@ from estafeta.store.problem import MailboxProblem
 
 THREADS = 8
 MODE = 0o600
-WRITING = "error writing message"
 IGNORE_OWNER = 'specify "strict_mailbox_ownership = no" to ignore mailbox ownership mismatch'
 
 
@@ -228,7 +227,7 @@ def _add(fd: int, mailbox: Mailbox, pieces: Iterable[bytes]) -> None:
         for piece in pieces:
             size += len(piece)
             if mailbox.limit and size > mailbox.limit:
-                raise MailboxProblem.of(WRITING, OSError(errno.EFBIG, mailbox.path))
+                raise MailboxProblem.writing(OSError(errno.EFBIG, mailbox.path))
             _checked(lambda piece=piece: write_all(fd, (piece,)))  # type: ignore[misc]
         _checked(lambda: os.fsync(fd))
     except BaseException:
@@ -240,4 +239,4 @@ def _checked(step: Callable[[], object]) -> None:
     try:
         step()
     except OSError as error:
-        raise MailboxProblem.of(WRITING, error) from error
+        raise MailboxProblem.writing(error) from error

@@ -31,10 +31,12 @@ class MailboxProblem(Exception):
     it wait. 4.x.x: it may go better later.
     """
 
-    def __init__(self, reason: str, dsn: str = "4.2.0", remarks: tuple[str, ...] = ()) -> None:
+    def __init__(self, reason: str, dsn: str = "4.2.0", remarks: tuple[str, ...] = (), *, diagnostic: str = "") -> None:
         super().__init__(reason)
         self.dsn = dsn
         self.remarks = remarks
+        self.diagnostic = diagnostic
+        """For Diagnostic-Code: the operating system's words; empty if the reason says it all."""
 
     @classmethod
     def of(cls, doing: str, error: OSError) -> MailboxProblem:
@@ -47,6 +49,13 @@ class MailboxProblem(Exception):
         else:
             dsn = "5.2.0" if number in _IN_THE_WAY else "4.2.0"
         return cls(f"{doing}: {os.strerror(number)}", dsn)
+
+    @classmethod
+    def writing(cls, error: OSError) -> MailboxProblem:
+        """The message could not be written. The words of sysexits.h are what Postfix reports on it."""
+        problem = cls.of("error writing message", error)
+        problem.diagnostic = "input/output error"
+        return problem
 
     @property
     def full(self) -> bool:
