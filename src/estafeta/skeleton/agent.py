@@ -29,7 +29,6 @@ from estafeta.net.frames import Frames
 from estafeta.services.delivery import ENDING, Delivery, Ready, Report, decode_to_agent, encode, result_of
 from estafeta.skeleton.service import Context, Service
 
-
 FAILED = Deferred("4.3.0", "mail system failure; see the log for the reason")
 SWEEP = 60.0
 """Seconds between two looks for deliveries that take too long."""
