@@ -27,6 +27,11 @@ SENDERS = frozenset(
 RECIPIENTS = frozenset(b"apparently-to bcc cc mail-followup-to to resent-bcc resent-cc resent-to".split())
 ASKED_FOR = frozenset(b"date from message-id to cc resent-date resent-from resent-message-id".split())
 
+RESENT = frozenset(
+    b"resent-bcc resent-cc resent-date resent-from resent-message-id resent-reply-to resent-sender resent-to".split()
+)
+"""One of these makes the message a resent one: RFC 5322 3.6.6."""
+
 FOLD_AT = 70
 """A rewritten address list gets line breaks where a line would become longer."""
 
@@ -79,9 +84,10 @@ class HeaderRules:
         self._myhostname = conf.myhostname
         self._remote_domain = conf.remote_header_rewrite_domain
         self._interesting = (
-            self._drop | ASKED_FOR | frozenset((b"received", b"content-type", b"content-transfer-encoding"))
+            self._drop | ASKED_FOR | RESENT | {b"received", b"content-type", b"content-transfer-encoding"}
         )
         self._addresses = SENDERS | RECIPIENTS
+        self._with_addresses = self._interesting | self._addresses
 
     async def apply(self, head: bytes, author: Author) -> tuple[bytes, Seen]:
         """The header as it is stored (fields only, no empty line), and what was in it. Raises TableDown."""
@@ -89,14 +95,17 @@ class HeaderRules:
         rewrite = author.context == "local" or bool(self._remote_domain)
         pieces: list[bytes] = []
         done = 0
-        for each in header.fields(head):
+        wanted = self._with_addresses if rewrite else self._interesting
+        # Only a header that is long altogether can have a field over the limit.
+        found = header.fields(head) if len(head) > self._limit else header.find(head, wanted)
+        for each in found:
             name = each.name
             new: bytes | None = None
             if name in self._interesting:
                 self._note(head, each, seen)
                 if name in self._drop:
                     new = b""
-            if name.startswith(b"resent-"):
+            if name in RESENT:
                 seen.resent = True
             if new is None:
                 size = each.end - each.start

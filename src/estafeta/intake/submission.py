@@ -198,12 +198,13 @@ class Submission:
         except TableDown as down:
             log.warning(f"{self.queue_id}: {down} -- message not accepted, try again later", PROGRAM)
             return verdict.TABLE_TROUBLE
-        for name, value in self._seen.message_ids:
-            log.info(f"{self.queue_id}: {name}={_UNPRINTABLE.sub('?', value)}", PROGRAM)
         if self._seen.received > self._intake.hopcount_limit:
+            log.warning(f"{self.queue_id}: message rejected: hopcount exceeded", PROGRAM)
             stopped = self._refusal(verdict.TOO_MANY_HOPS)
             if stopped is not None:
                 return stopped
+        for name, value in self._seen.message_ids:
+            log.info(f"{self.queue_id}: {name}={_UNPRINTABLE.sub('?', value)}", PROGRAM)
         self._head = head + b"\r\n" if content.blank else head
         return None
 

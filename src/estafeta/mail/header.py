@@ -10,11 +10,13 @@ Patterns are possessive, so that no hostile input makes them backtrack.
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from typing import NamedTuple
 
 _FIELD_LINE = rb"[!-9;-~]++[ \t]*+:"
 _BLOCK = re.compile(rb"(?:" + _FIELD_LINE + rb"[^\n]*+\n(?:[ \t][^\n]*+\n)*+)*+")
 _NAME = re.compile(rb"\n([!-9;-~]++)[ \t]*+:")
+_FIELD_END = re.compile(rb"\n(?![ \t])")
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 _COULD_BE_FIELD = re.compile(rb"[!-9;-~]*+(?:[ \t]*+:[^\n]*+)?+\r?\Z|[ \t][^\n]*+\Z")
 
@@ -60,6 +62,18 @@ def fields(head: bytes) -> list[Field]:
         begun = (match[1].lower(), start, match.end() - 1)
     if begun is not None:
         found.append(Field(*begun, _end_of_last(head)))
+    return found
+
+
+def find(head: bytes, wanted: Container[bytes]) -> list[Field]:
+    """As `fields`, but only those whose names (lower case) are wanted: most of a header interests nobody."""
+    found: list[Field] = []
+    for match in _NAME.finditer(b"\n" + head):
+        name = match[1].lower()
+        if name in wanted:
+            value = match.end() - 1
+            end = _FIELD_END.search(head, value)
+            found.append(Field(name, match.start(), value, end.end() if end else len(head)))
     return found
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from estafeta.mail.dates import mail_date, message_id_stamp
-from estafeta.mail.header import end_of_fields, fields, first, unfolded
+from estafeta.mail.header import end_of_fields, fields, find, first, unfolded
 
 HEAD = b"From: a@b\r\nSubject: one\r\n two\r\nX-Odd : v\r\n"
 
@@ -77,3 +77,15 @@ def test_mail_date(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_message_id_stamp() -> None:
     assert message_id_stamp(0) == "19700101000000"
+
+
+@given(
+    st.lists(
+        st.sampled_from([b"A: b\r\n", b"B : c\r\n d\r\n", b"a:\r\n", b"C: \r\n\t\r\n", b"X-Y: a: b\r\n"]), max_size=8
+    )
+)
+def test_find_finds_what_fields_has(parts: list[bytes]) -> None:
+    head = b"".join(parts)
+    wanted = {b"a", b"b", b"x-y"}
+    for text in (head, head + b"\r\n"):
+        assert find(text, wanted) == [field for field in fields(text) if field.name in wanted]
