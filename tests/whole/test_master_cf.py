@@ -101,3 +101,14 @@ def test_postfix_and_we_never_share_a_queue(tmp_path: Path) -> None:
                 assert site.command("postfix", "stop").returncode == 0
             finally:
                 running.terminate()
+
+
+def test_mail_for_an_agent_to_come_is_put_off_with_the_reason(tmp_path: Path) -> None:
+    main = {"transport_maps": "inline:{ {example.test = uucp:host} }"}
+    with Site(tmp_path, main, services=["uucp unix - n n - - pipe"]) as site:
+        queue_id = site.submit("ann@example.test")
+        site.wait_for(
+            rf"postfix/pipe\[\d+\]: {queue_id}: to=<ann@example.test>, relay=\S+, .*dsn=4\.3\.0, status=deferred "
+            r"\(mail transport unavailable: pipe \(delivery to commands\) is not available yet\)"
+        )
+        assert site.mail("ann@example.test") == []

@@ -5,31 +5,17 @@ Mail for it stays in the queue and goes out when a version that has the program 
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-
-from estafeta.net.frames import Frames
-from estafeta.services.delivery import Delivery, Ready, Report, Result, decode_to_agent, encode
-from estafeta.skeleton.service import Service
+from estafeta.mail.outcome import Deferred
+from estafeta.services.delivery import Delivery
+from estafeta.skeleton.agent import Answer, DeliveryAgent
 
 from .index import LATER
 
 
-class UnavailableAgent(Service):
+class UnavailableAgent(DeliveryAgent):
     """Answers Deferred."""
 
-    def client(self, release: Callable[[], None]) -> asyncio.BaseProtocol:
-        frames = Frames(self._asked, lambda reason: release(), self._greet)
-        self._frames = frames
-        return frames
-
-    def _greet(self, frames: Frames) -> None:
-        frames.send(encode([Ready(self.context.slots)]))
-
-    def _asked(self, payload: bytes) -> None:
-        self._frames.send(encode([self._report(delivery) for delivery in decode_to_agent(payload)]))
-
-    def _report(self, delivery: Delivery) -> Report:
+    def at_once(self, delivery: Delivery) -> Answer:
         program = self.context.entry.program
-        text = f"mail transport unavailable: {program} ({LATER.get(program, 'delivery')}) is not available yet"
-        return Report(delivery.number, [Result("deferred", "4.3.0", text) for _ in delivery.recipients])
+        reason = f"mail transport unavailable: {program} ({LATER.get(program, 'delivery')}) is not available yet"
+        return self.settle_all(delivery, Deferred("4.3.0", reason))
