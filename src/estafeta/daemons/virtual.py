@@ -129,8 +129,8 @@ class VirtualService(DeliveryAgent):
                 log.warning(remark)
             text = f"maildir delivery failed: {problem}" if maildir else f"delivery failed to mailbox {path}: {problem}"
             if problem.full:
-                return Bounced(problem.dsn, text, RELAY)
-            return Deferred("4" + problem.dsn[1:], text, RELAY)
+                return Bounced(problem.dsn, text, RELAY, diagnostic=problem.diagnostic)
+            return Deferred("4" + problem.dsn[1:], text, RELAY, diagnostic=problem.diagnostic)
 
     async def _owner(self, maps: Maps, address: str, *, least: int) -> int | None:
         """The number that the table gives; None, with a warning, if there is none that may be used."""

@@ -102,7 +102,7 @@ class UserMailboxes:
                 log.warning(remark)
             where = "maildir delivery failed:" if maildir else f"cannot update mailbox {path} for user {user.name}."
             kind = Bounced if problem.final else Deferred
-            return kind(problem.dsn, f"{where} {problem}", RELAY)
+            return kind(problem.dsn, f"{where} {problem}", RELAY, diagnostic=problem.diagnostic)
 
     @property
     def kind(self) -> str:
