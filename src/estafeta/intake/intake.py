@@ -139,6 +139,8 @@ class Intake:
     ) -> Submission:
         """A message with this envelope; its queue_id is from `new_id`.
 
+        `from_network`: the content comes from wire/smtp/data.py, so that no line ends in anything but CRLF; other
+        writers' content is looked through for stray CR and LF.
         `internal`: made by the mail system itself, so no copies (always_bcc) and no content filter. `mapped`: canonical
         maps and virtual aliases apply, unless receive_override_options says otherwise. `bounce`: there is nobody to
         hear a refusal, so a message that breaks a limit is queued all the same, to be returned to its sender.

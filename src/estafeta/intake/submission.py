@@ -48,7 +48,8 @@ class Submission:
         self._mapped = mapped
         self._bounce = bounce
         self._content = Content(
-            fix_strays=intake.fix_strays,
+            # What came over SMTP has been through wire/smtp/data.py, which lets nothing but CRLF pass.
+            fix_strays=intake.fix_strays and not from_network,
             strip=intake.strip_characters,
             header_limit=0 if bounce else HEADER_LIMIT,
         )

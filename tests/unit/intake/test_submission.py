@@ -349,3 +349,12 @@ def test_pieces_do_not_matter(cuts: list[int]) -> None:
         pieces.append(text[at : at + cut])
         at += cut
     assert stored([*pieces, text[at:]]) == stored([text])
+
+
+def test_stray_line_ends_of_local_writers_become_blanks(bench: Callable[..., Bench]) -> None:
+    made = bench()
+    submit(made, text=TEXT + b"a\rb\nc\r\n", from_network=False)
+    assert made.last[2].endswith(b"a b c\r\n")
+    made = bench(cleanup_replace_stray_cr_lf="no")
+    submit(made, text=TEXT + b"a\rb\r\n", from_network=False)
+    assert made.last[2].endswith(b"a\rb\r\n")

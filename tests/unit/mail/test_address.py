@@ -106,7 +106,7 @@ def test_same_ignores_letter_case() -> None:
 def test_xtext() -> None:
     assert xtext.decode("a+2Bb+3Dc") == "a+b=c"
     assert xtext.encode("a+b=c d") == "a+2Bb+3Dc+20d"
-    for bad in ("a+2bb", "a+", "a=b", "a b", "a+G0"):
+    for bad in ("a+2bb", "a+", "a b", "a+G0"):
         with pytest.raises(xtext.XtextError):
             xtext.decode(bad)
 
