@@ -112,7 +112,7 @@ def _enqueue(conf: Config, request: Request) -> int:
             raise Fatal(f"{who}: No recipient addresses found in message header")
     if not recipients:
         raise Fatal(f"{who}: Recipient addresses must be specified on the command line or via the -t option")
-    described = Drop(_envelope(conf, request, who, recipients), _full_name(request, who))
+    described = Drop(_envelope(request, who, recipients), _full_name(request, who))
     content: Iterable[bytes] = (b"Subject: probe\r\n\r\nTest message.\r\n",) if verify else message.pieces()
     _store(conf, who, described, content)
     if request.trace:
@@ -146,7 +146,9 @@ def _full_name(request: Request, who: _Caller) -> str:
     return _clean(" ".join(name.split()))
 
 
-def _envelope(conf: Config, request: Request, who: _Caller, recipients: list[str]) -> Envelope:
+def _envelope(request: Request, who: _Caller, recipients: list[str]) -> Envelope:
+    if request.verp is not None:
+        log.warning("-XV has no effect yet: every recipient gets the mail from the same sender address")
     sender = request.sender if request.sender is not None else who.login
     addresses = [_utf8(address, who) for address in recipients]
     return Envelope(
@@ -158,7 +160,6 @@ def _envelope(conf: Config, request: Request, who: _Caller, recipients: list[str
         ret=request.ret,
         encoding=request.encoding,
         context="remote" if request.gateway else "local",
-        verp="" if request.verp is None else request.verp or conf.default_verp_delimiters,
         trace=request.trace,
         owner_uid=who.uid,
     )

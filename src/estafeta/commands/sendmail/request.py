@@ -103,6 +103,8 @@ def _queue_options(words: list[str], request: Request) -> list[str]:
             request.mode, request.site = FLUSH, value[1:]
         elif value[:1] == "S":
             raise Fatal("-qS is not implemented")
+        elif value[:1] == "-":
+            raise Fatal("-q- is not implemented")
         elif not value:
             request.mode = FLUSH
         # else an interval between queue runs: queue_run_delay says that
