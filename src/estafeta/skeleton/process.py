@@ -26,6 +26,7 @@ import uvloop
 
 from estafeta.base import log
 from estafeta.config.main_cf import ConfigError
+from estafeta.tables import maps, unix
 
 from . import privileges
 from .accept import DatagramDoor, Door, PassDoor, StreamDoor, TriggerDoor, describe
@@ -122,9 +123,13 @@ class Process:
         """Returns the exit status."""
         conf, entry = self._launch.context.conf, self._launch.context.entry
         await self._service.open()
-        privileges.drop(
-            conf.mail_owner if entry.unprivileged else "", chroot=conf.queue_directory if entry.chroot else ""
-        )
+        owner = conf.mail_owner if entry.unprivileged else ""
+        if entry.chroot and privileges.is_root():
+            # What cannot be seen from inside: users are asked about outside, and a table that was replaced is opened by
+            # the process that comes after this one.
+            unix.stay_outside(lambda: privileges.drop(conf.mail_owner, chroot=""), self._make_way)
+            maps.when_stale(lambda _: self.end(None))
+        privileges.drop(owner, chroot=conf.queue_directory if entry.chroot else "")
         await self._service.start()
         self._listen_to_master()
         self._door = self._make_door()
@@ -179,6 +184,10 @@ class Process:
             self._patience = patience
         self._ending.set()
         self._settled.set()
+
+    def _make_way(self) -> None:
+        """From any thread: let a fresh process take over."""
+        self._loop.call_soon_threadsafe(self.end, None)
 
     def _check_idle(self) -> None:
         assert self._door is not None
