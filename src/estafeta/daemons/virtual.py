@@ -84,7 +84,15 @@ class VirtualService(DeliveryAgent):
         except TableDown as error:
             log.warning(f"{delivery.queue_id}: recipient {recipient.address}: {error}")
             outcome = MISCONFIGURED
+        except Exception as error:
+            # Not raised, because others of this delivery may have their mail already.
+            outcome = self.trouble(delivery, recipient, error)
         return self.settle(delivery, recipient, outcome)
+
+    def trouble(self, delivery: Delivery, recipient: Recipient, error: Exception) -> Outcome:
+        """What goes wrong in a way that no rule foresees puts this recipient off."""
+        log.warning(f"{delivery.queue_id}: delivery to {recipient.address} failed: {error!r}")
+        return Deferred("4.3.0", "mail system failure; see the log for the reason", RELAY)
 
     async def _to_recipient(self, delivery: Delivery, recipient: Recipient, content: Content) -> Outcome:
         address = recipient.address.lower()

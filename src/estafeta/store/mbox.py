@@ -148,14 +148,18 @@ def _dotlock(path: str, locks: Locks) -> Iterator[None]:
 
 
 def _create_lock(path: str, locks: Locks) -> int:
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
     try:
-        return os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0)
-    except FileExistsError:
-        # Its maker died if it is that old: nobody takes that long over one mailbox.
-        if time.time() - os.lstat(path).st_mtime < locks.stale:
-            raise
-        os.unlink(path)
-    return os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0)
+        return os.open(path, flags, 0)
+    except FileExistsError as held:
+        # Its maker died if it is that old: nobody takes that long over one mailbox. (It may also have gone by now.)
+        try:
+            if time.time() - os.lstat(path).st_mtime < locks.stale:
+                raise
+            os.unlink(path)
+        except FileNotFoundError:
+            raise held from None
+    return os.open(path, flags, 0)
 
 
 def _open(mailbox: Mailbox) -> tuple[int, bool]:
@@ -215,7 +219,11 @@ def _kernel_locks(path: str, fd: int, locks: Locks) -> None:
                 raise _Busy(reason) from None
             raise MailboxProblem(reason) from error
     # While we waited, a mail reader may have put another file in its place.
-    held, named = os.fstat(fd), os.stat(path)
+    held = os.fstat(fd)
+    try:
+        named = os.stat(path)
+    except FileNotFoundError:
+        raise _Busy("file was removed while it was locked") from None
     if (held.st_dev, held.st_ino) != (named.st_dev, named.st_ino):
         raise _Busy("file was replaced while it was locked")
 

@@ -118,6 +118,11 @@ class Expansion:
         except (TableDown, UsersDown) as error:
             log.warning(f"{self._delivery.queue_id}: recipient {recipient.address}: {error}")
             self._add(recipient.address, Deferred("4.3.0", _short(error), RELAY))
+        except Exception as error:
+            # Not raised, because other recipients, and other ends of this one's way, may have their mail already.
+            log.warning(f"{self._delivery.queue_id}: delivery to {recipient.address} failed: {error!r}")
+            reason = "mail system failure; see the log for the reason"
+            self._add(recipient.address, Deferred("4.3.0", reason, RELAY))
         for new in self._new.values():
             await self._queue(new)
         return self._whole()

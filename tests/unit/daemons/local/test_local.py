@@ -462,3 +462,26 @@ def test_verification_delivers_nothing(tmp_path: Path) -> None:
         assert not agent.cleanup.taken
 
     play(tmp_path, scene)
+
+
+def test_what_nobody_foresaw_puts_one_recipient_off_and_not_the_others(tmp_path: Path) -> None:
+    async def scene(agent: Local) -> None:
+        def lookup(name: str) -> User | None:
+            if name == "bea":
+                raise RuntimeError("oops")
+            return agent._user(name)
+
+        agent.service._office.users = Users(ask=lookup)
+        outcomes = await agent.deliver(f"bea@{HOST}", f"ana@{HOST}")
+        assert [type(each) for each in outcomes] == [Deferred, Sent]
+
+    play(tmp_path, scene)
+
+
+def test_the_extension_of_an_address_goes_along_where_that_is_wanted(tmp_path: Path) -> None:
+    async def scene(agent: Local) -> None:
+        assert (await agent.to("deep+Ext"))[0].startswith("to=<bea+Ext>, orig_to=<deep+Ext>, ")
+        await agent.to("ext+x")
+        assert agent.new() == [(SENDER, ["other+x@remote.example"])]
+
+    play(tmp_path, scene, propagate_unmatched_extensions="alias")

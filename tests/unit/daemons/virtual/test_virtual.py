@@ -187,3 +187,16 @@ def test_a_large_message_is_copied_in_pieces(tmp_path: Path) -> None:
         assert (tmp_path / "v/b.mbox").read_bytes().endswith(b"\n\n" + quoted + b"\n")
 
     play(tmp_path, scene, estafeta_large_message="1000")
+
+
+def test_what_nobody_foresaw_puts_one_recipient_off_and_not_the_others(tmp_path: Path) -> None:
+    async def scene(agent: MailboxAgent) -> None:
+        async def broken(*_: Any) -> None:
+            raise RuntimeError("oops")
+
+        agent.service._mboxes.put = broken
+        outcomes = await agent.deliver("b@v.example", "a@v.example")
+        assert [type(each) for each in outcomes] == [Deferred, Sent]
+        assert agent.warnings == ["3F2A81: delivery to b@v.example failed: RuntimeError('oops')"]
+
+    play(tmp_path, scene)
