@@ -51,7 +51,8 @@ def folders(conf: Config) -> Iterator[Folder]:
     yield Folder(queue, superuser, None, 0o755)
     for name in OF_OWNER:
         yield Folder(queue / name, owner, None, 0o700, deep=name not in ("private", "saved"))
-    yield Folder(queue / "maildrop", owner, group, 0o730)
+    # All may drop mail into it and nobody may look: our commands are scripts, which cannot be set-gid like Postfix's.
+    yield Folder(queue / "maildrop", owner, group, 0o1733)
     yield Folder(queue / "public", owner, group, 0o710)
     yield Folder(queue / conf.process_id_directory, superuser, None, 0o755)
     yield Folder(Path(conf.data_directory), owner, None, 0o700, deep=True)
