@@ -18,7 +18,7 @@ from estafeta.mail.outcome import Bounced, Deferred, Outcome, Sent
 from estafeta.queue.place import Place
 from estafeta.queue.spool import Reader
 from estafeta.services.delivery import Delivery
-from estafeta.skeleton.agent import Answer, DeliveryAgent
+from estafeta.skeleton.agent import FAILED, Answer, DeliveryAgent
 from estafeta.store import letter
 from estafeta.store.depot import Depot
 from estafeta.store.identity import NotAllowed, give_up_groups
@@ -92,7 +92,7 @@ class VirtualService(DeliveryAgent):
     def trouble(self, delivery: Delivery, recipient: Recipient, error: Exception) -> Outcome:
         """What goes wrong in a way that no rule foresees puts this recipient off."""
         log.warning(f"{delivery.queue_id}: delivery to {recipient.address} failed: {error!r}")
-        return Deferred("4.3.0", "mail system failure; see the log for the reason", RELAY)
+        return Deferred(FAILED.dsn, FAILED.text, RELAY)
 
     async def _to_recipient(self, delivery: Delivery, recipient: Recipient, content: Content) -> Outcome:
         address = recipient.address.lower()

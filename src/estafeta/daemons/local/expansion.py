@@ -33,6 +33,7 @@ from estafeta.queue.spool import Reader
 from estafeta.routing.routing import Routing
 from estafeta.services.delivery import Delivery
 from estafeta.services.submission import Submitter
+from estafeta.skeleton.agent import FAILED
 from estafeta.store import letter
 from estafeta.store.identity import Identity
 from estafeta.store.letter import Content
@@ -121,8 +122,7 @@ class Expansion:
         except Exception as error:
             # Not raised, because other recipients, and other ends of this one's way, may have their mail already.
             log.warning(f"{self._delivery.queue_id}: delivery to {recipient.address} failed: {error!r}")
-            reason = "mail system failure; see the log for the reason"
-            self._add(recipient.address, Deferred("4.3.0", reason, RELAY))
+            self._add(recipient.address, Deferred(FAILED.dsn, FAILED.text, RELAY))
         for new in self._new.values():
             await self._queue(new)
         return self._whole()
