@@ -28,7 +28,7 @@ def test_missing_directories_are_made_with_their_modes(tmp_path: Path) -> None:
     conf = conf_of(tmp_path)
     made = layout.make_missing(conf)
     queue = tmp_path / "queue"
-    modes = {path.name: path.stat().st_mode & 0o777 for path in queue.iterdir()}
+    modes = {path.name: path.stat().st_mode & 0o1777 for path in queue.iterdir()}
     assert modes.pop("maildrop") == 0o1733
     assert modes.pop("public") == 0o710
     assert modes.pop("pid") == 0o755
