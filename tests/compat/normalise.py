@@ -1,4 +1,6 @@
-"""What may differ between two runs of the same case: ids, times, process ids, and nothing else."""
+"""What may differ between two runs of the same case, or between two systems that do the same: ids, times, process ids,
+sizes (they depend on the length of ids), and which of several messages or recipients comes first. Nothing else.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,11 @@ _WORD = re.compile(r"(?<![0-9A-Za-z])[0-9A-F]{6,16}(?![0-9A-Za-z])")
 _STAMP = re.compile(r"<\d{14}\.")
 _DELAYS = re.compile(r"delay=[\d.]+, delays=[\d./]+")
 _BOUNDARY = re.compile(r"(Q\d+)\.\d{10}/")
-_SIZE = re.compile(r"size=\d+")
+_SIZE = re.compile(r"\b(size=|SIZE=)\d+")
+_LISTED = re.compile(r"^(Q\d+)([*!#]?) +\d+ (?=ASCTIME)", re.MULTILINE)
+_LISTED_RECIPIENTS = re.compile(r"(?:^ {41}\S.*\n)+", re.MULTILINE)
+_LISTED_TOTAL = re.compile(r"^-- \d+ Kbytes", re.MULTILINE)
+_PROGRAM = re.compile(r"^/usr/s?bin/", re.MULTILINE)
 _MAILDIR = re.compile(r"\d{10}\.V[0-9a-f]+I[0-9a-f]+M\d+\.[\w.-]+")
 _LOG_LINE = re.compile(r"^\w{3} [ \d]\d \d\d:\d\d:\d\d \S+ (?:[\w.-]+/)*([\w-]+)\[\d+\]: (.*)$")
 
@@ -47,19 +53,41 @@ class Normaliser:
         text = _WORD.sub(self._name, text)
         text = _BOUNDARY.sub(r"\1.TIME/", text)
         text = _DELAYS.sub("delay=D, delays=D", text)
-        text = _SIZE.sub("size=N", text)
+        text = _SIZE.sub(r"\1N", text)
+        text = _LISTED.sub(r"\1\2 SIZE ", text)
+        text = _LISTED_RECIPIENTS.sub(_in_order, text)
+        text = _LISTED_TOTAL.sub("-- N Kbytes", text)
+        text = _PROGRAM.sub("", text)
         return _MAILDIR.sub("UNIQUE", text)
 
     def log(self, log: str, ignored: list[str]) -> str:
-        """Lines by program, in the order in which each program wrote them."""
+        """Lines by program. What a program that works on many messages at a time says is put together by message."""
         leave_out = LEFT_OUT + [re.compile(pattern) for pattern in ignored]
         programs: dict[str, list[str]] = {}
         for line in log.splitlines():
             found = _LOG_LINE.match(line)
             if found is None:
-                programs.setdefault("?", []).append(line)
+                programs.setdefault("?", []).append(self.text(line))
                 continue
             entry = f"{found[1]}: {found[2]}"
             if not any(pattern.search(entry) for pattern in leave_out):
                 programs.setdefault(found[1], []).append(self.text(entry))
+        for program in programs.keys() - IN_SEQUENCE:
+            programs[program].sort(key=_by_message)
         return "".join(f"{line}\n" for program in sorted(programs) for line in programs[program])
+
+
+IN_SEQUENCE = {"smtpd", "pickup", "?"}
+"""These see one thing after the other, as the case has it; for others chance decides which message comes first."""
+
+_ABOUT = re.compile(r"[\w-]+: (?:warning: )?(Q(\d+)): (to=.*)?")
+
+
+def _by_message(line: str) -> tuple[int, str]:
+    """Remarks about no message first; then message by message, recipients of one in the order of the alphabet."""
+    found = _ABOUT.match(line)
+    return (0, "") if found is None else (int(found[2]), found[3] or "")
+
+
+def _in_order(lines: re.Match[str]) -> str:
+    return "".join(sorted(lines[0].splitlines(keepends=True)))

@@ -45,6 +45,8 @@ MAIN = {
     "smtpd_error_sleep_time": "0",
     "notify_classes": "",
     "smtpd_forbid_bare_newline": "no",
+    "smtpd_forbid_unauth_pipelining": "no",
+    "smtp_connection_cache_on_demand": "no",
 }
 
 MASTER = """\
@@ -255,6 +257,7 @@ class Stage:
             list(map(str, command)),
             input=text,
             text=True,
+            errors="surrogateescape",
             capture_output=True,
             env=environment,
             check=False,
@@ -336,6 +339,9 @@ def _read_reply(replies: object) -> list[str]:
     while True:
         try:
             raw = replies.readline()  # type: ignore[attr-defined]
+        except ConnectionResetError:
+            # Whether the end or the reset is seen depends on who is quicker.
+            return [*lines, "(closed)"]
         except OSError as error:
             return [*lines, f"({type(error).__name__})"]
         if not raw:
