@@ -20,7 +20,7 @@ class Sent:
     """`host[address]:port`, `local`, `virtual`, as in relay= of the log line."""
     remote_mta: str = ""
     diagnostic: str = ""
-    """The server's reply for Diagnostic-Code, without the `smtp;`."""
+    """The server's reply for Diagnostic-Code, without the `smtp;`; without a server, what the operating system says."""
     action: str = "relayed"
     """relayed, delivered or expanded: Action of a success report, RFC 3464 2.3.3."""
 

@@ -42,7 +42,7 @@ class Fate:
     text: str
     remote_mta: str = ""
     diagnostic: str = ""
-    """The remote server's own words; empty if the reason is ours."""
+    """Words that are not ours: the remote server's, or where there is none, the operating system's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,8 @@ class Letter:
     to_sender: bool = True
     """False for a copy to the postmaster: other subject, no text."""
     eight_bit: bool = True
+    date: str = ""
+    """Of the report itself, as in a Date header."""
     retry_until: str = ""
     """Date, for a delay report."""
 
@@ -94,6 +96,7 @@ def _head(letter: Letter, encoding: str) -> list[str]:
     template = letter.template
     subject = template.subject if letter.to_sender else template.postmaster_subject
     return [
+        f"Date: {letter.date}",
         f"From: {_from(template.sender, letter.origin)}",
         f"Subject: {subject}",
         f"To: {quote(letter.recipient)}",
@@ -161,7 +164,7 @@ def _recipient_fields(letter: Letter, message: Message, fate: Fate) -> list[str]
     if fate.remote_mta:
         lines.append(f"Remote-MTA: dns; {fate.remote_mta}")
     if fate.diagnostic:
-        lines += fold(f"Diagnostic-Code: smtp; {fate.diagnostic}")
+        lines += fold(f"Diagnostic-Code: {'smtp' if fate.remote_mta else 'x-unix'}; {fate.diagnostic}")
     else:
         lines += fold(f"Diagnostic-Code: X-{letter.mail_name}; {fate.text}")
     if letter.retry_until:
@@ -204,7 +207,7 @@ def fold(text: str) -> list[str]:
     lines: list[str] = []
     line = ""
     for word in text.replace("\r", " ").replace("\n", " ").split(" "):
-        if line and len(line) + 1 + len(word) >= LINE:
+        if line and len(line) + 1 + len(word) > LINE:
             lines.append(line)
             line = INDENT + word
         else:

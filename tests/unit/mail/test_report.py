@@ -20,6 +20,7 @@ def letter(template: Template, **changes: object) -> Letter:
         "origin": "@example.test",
         "recipient": "sender@box.test",
         "template": template,
+        "date": "Sat, 21 Nov 2026 01:20:24 +0000 (UTC)",
         "boundary": f"15D8820C2D4.1795224023/{HOST}",
     }
     return Letter(**(values | changes))  # type: ignore[arg-type]
@@ -55,6 +56,7 @@ def test_a_failure_report_with_the_whole_message() -> None:
     ]
     head, body = compose(letter(FAILURE), message(RETURNED + b"\r\nbody\r\n"), fates)
     assert head.decode() == (
+        "Date: Sat, 21 Nov 2026 01:20:24 +0000 (UTC)\r\n"
         "From: Mail Delivery System <MAILER-DAEMON@example.test>\r\n"
         "Subject: Undelivered Mail Returned to Sender\r\n"
         "To: sender@box.test\r\n"

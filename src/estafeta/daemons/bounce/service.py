@@ -99,6 +99,7 @@ class BounceService(Service):
             boundary=f"{envelope.queue_id}.{int(now)}/{conf.myhostname}",
             to_sender=notice.to_sender,
             eight_bit=eight_bit,
+            date=mail_date(now),
             retry_until=retry_until,
         )
         message = Message(
