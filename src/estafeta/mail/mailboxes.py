@@ -51,7 +51,7 @@ class Mailbox(NamedTuple):
     bracketed: bool = False
     """It stood in angle brackets."""
     entry: int = 0
-    """Where its entry begins, with the name before it: behind the comma."""
+    """Where its entry begins, with the names of person and group before it: behind the comma."""
     separated: bool = True
     """False where the comma before it is missing."""
 
@@ -76,9 +76,10 @@ def scan(text: str, limit: int = TOKEN_LIMIT) -> list[Mailbox]:
             at = end + 1
             pending, entry, separated = [], tokens[min(end, len(tokens) - 1)].end, False
         elif char in (",", ";") or (char == ":" and at <= last_semicolon and not _is_double_colon(text, token)):
-            if char != ":":  # what stands before a colon is the name of a group
+            if char != ":":  # what stands before a colon is the name of a group, part of its first entry
                 _add_bare(text, pending, found, entry, separated)
-            pending, entry, separated = [], token.end, True
+                entry = token.end
+            pending, separated = [], True
         else:
             pending.append(token)
     _add_bare(text, pending, found, entry, separated)

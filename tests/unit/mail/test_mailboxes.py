@@ -81,3 +81,8 @@ def test_scan_never_fails_and_spans_are_in_order(text: str) -> None:
 
 def test_a_route_goes_with_the_address_it_leads_to() -> None:
     assert replace("Z <@r,@s:z@w>, y", lambda box: box.address) == "Z <z@w>, y"
+
+
+def test_the_name_of_a_group_belongs_to_its_first_entry() -> None:
+    text = "a@b, Group: c@d, e@f;"
+    assert [text[box.entry : box.start] for box in scan(text)] == ["", " Group: ", " "]
