@@ -3,7 +3,8 @@
     ana, \\bea, list@other.example, "|/usr/bin/vacation ana", /var/archive/list, :include:/etc/mail/members
 
 Addresses follow RFC 5322, with names, comments and groups; the other kinds are recognised by their first character,
-inside or outside quotes.
+inside or outside quotes. A backslash before a name quotes its first letter and means nothing more: an alias of that
+name is followed, except from itself.
 """
 
 from __future__ import annotations
@@ -13,8 +14,7 @@ from typing import NamedTuple
 
 from estafeta.mail.mailboxes import scan
 
-ADDRESS, USER, COMMAND, FILE, INCLUDE = "address", "user", "command", "file", "include"
-"""USER: a name with a backslash before it, whose mail goes to the mailbox, whatever the aliases say."""
+ADDRESS, COMMAND, FILE, INCLUDE = "address", "command", "file", "include"
 
 LONGEST = 1024 * 1024
 """Characters of one right-hand side that are looked at. An alias with more than that belongs into a file."""
@@ -23,7 +23,7 @@ LONGEST = 1024 * 1024
 class Destination(NamedTuple):
     kind: str
     value: str
-    """An address in internal form, a user name, or what stands behind `|` or `:include:`; a file with its slash."""
+    """An address in internal form, or what stands behind `|` or `:include:`; a file with its slash."""
     quoted: bool = False
 
 
@@ -57,9 +57,6 @@ def parse_file(text: str) -> list[Destination]:
 
 
 def _special(item: str) -> Destination | None:
-    if item.startswith("\\") and len(item) > 1:
-        inside = scan(item[1:])
-        return Destination(USER, inside[0].address) if len(inside) == 1 else None
     quoted = _QUOTED.fullmatch(item)
     value = _ESCAPE.sub(r"\1", quoted[1]) if quoted else item
     if value.startswith("|"):

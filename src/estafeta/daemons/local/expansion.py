@@ -192,8 +192,6 @@ class Expansion:
             await self._include(value, address, unmatched, way)
         elif kind == destinations.COMMAND or kind == destinations.FILE:
             self._add(address, self._special(kind, value, way))
-        elif kind == destinations.USER:
-            await self._user(self._office.routing.rewritten(value, quoted=quoted), way)
         else:
             await self._address(value, quoted, unmatched, way)
 

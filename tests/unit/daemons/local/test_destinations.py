@@ -1,6 +1,6 @@
 import pytest
 
-from estafeta.daemons.local.destinations import ADDRESS, COMMAND, FILE, INCLUDE, USER, parse, parse_file
+from estafeta.daemons.local.destinations import ADDRESS, COMMAND, FILE, INCLUDE, parse, parse_file
 
 
 @pytest.mark.parametrize(
@@ -11,7 +11,7 @@ from estafeta.daemons.local.destinations import ADDRESS, COMMAND, FILE, INCLUDE,
         ('|/bin/false -x "y z", ana', [(COMMAND, '/bin/false -x "y z"'), (ADDRESS, "ana")]),
         (r'"|cmd \"a, b\" c"', [(COMMAND, 'cmd "a, b" c')]),
         ('":include:/a b", "/c d"', [(INCLUDE, "/a b"), (FILE, "/c d")]),
-        (r"\ana+x, \self", [(USER, "ana+x"), (USER, "self")]),
+        (r"\ana+x, \self", [(ADDRESS, "ana+x"), (ADDRESS, "self")]),
         ('"odd user", "a,b"@c.example', [(ADDRESS, "odd user"), (ADDRESS, "a,b@c.example")]),
         ("friends: ana, bea;", [(ADDRESS, "ana"), (ADDRESS, "bea")]),
         ("(note) ana (more, here), Bea <bea>", [(ADDRESS, "ana"), (ADDRESS, "bea")]),

@@ -32,6 +32,8 @@ ALIASES = {
     "chain": "list",
     "self": r"\self",
     "ana2": r"\ana",
+    "bs": r"\bea+foo",
+    "bs2": r"\one",
     "loop1": "loop2",
     "loop2": "loop1",
     "l1": "l2",
@@ -163,6 +165,8 @@ def play(tmp_path: Path, scene: Scene, **settings: str) -> None:
         ),
         ("ext", ["to=<ext>, orig_to=<ext>, relay=local, dsn=2.0.0, status=sent (forwarded as NEW1)"]),
         ("self", ['to=<self>, orig_to=<self>, relay=local, dsn=5.1.1, status=bounced (unknown user: "self")']),
+        ("bs", ["to=<bea+foo>, orig_to=<bs>, relay=local, dsn=2.0.0, status=sent (delivered to mailbox)"]),
+        ("bs2", ["to=<ana>, orig_to=<bs2>, relay=local, dsn=2.0.0, status=sent (delivered to mailbox)"]),
         ("ana2", ["to=<ana>, orig_to=<ana2>, relay=local, dsn=2.0.0, status=sent (delivered to mailbox)"]),
         (
             "loop1",
