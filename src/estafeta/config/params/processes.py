@@ -20,8 +20,8 @@ class Processes:
     )
     estafeta_worker_processes = number(
         "0",
-        "How many processes share the load of one service. 0 takes the number of CPUs; never more are started than "
-        "the service may have clients.",
+        "How many processes share the load of one service. 0 takes half of the CPUs, since mail on its way keeps two "
+        "services busy; never more are started than the service may have clients.",
     )
     max_use = number(
         "100",

@@ -12,6 +12,7 @@ from estafeta.base import log
 from estafeta.config.instance import Config, load_settings
 from estafeta.config.main_cf import ConfigError, MainCf
 from estafeta.config.master_cf import ServiceEntry, load_services
+from estafeta.config.processes import worker_processes
 from estafeta.skeleton import privileges
 
 from ..index import AGENTS, LATER, PROGRAMS, SINGLE, UNAVAILABLE_AGENT
@@ -84,8 +85,7 @@ def worker_count(entry: ServiceEntry, conf: Config) -> int:
     """How many processes share the service."""
     if entry.program in SINGLE:
         return 1
-    count = conf.estafeta_worker_processes or len(os.sched_getaffinity(0))
-    return min(count, entry.maxproc) if entry.maxproc else count
+    return worker_processes(conf, entry.maxproc)
 
 
 _warned: set[str] = set()

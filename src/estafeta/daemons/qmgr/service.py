@@ -101,8 +101,7 @@ class QmgrService(Service):
         """(processes, deliveries at the same time) of a transport, as master runs it."""
         for entry in self.context.entries:
             if entry.name == transport and entry.type != "inet":
-                count = self.conf.estafeta_worker_processes or len(os.sched_getaffinity(0))
-                return (min(count, entry.maxproc) if entry.maxproc else count), entry.maxproc
+                return worker_processes(self.conf, entry.maxproc), entry.maxproc
         return 1, 0
 
     # --- looking for mail
