@@ -10,6 +10,7 @@ The file needs only settings and C: lines beforehand.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
 import socket
@@ -22,7 +23,7 @@ from pathlib import Path
 
 from tests.talk.dialogue import BASE, CLOSE, Dialogue, matches, parse
 
-PORT = 10125
+PORT = int(os.environ.get("TALK_PORT", "10125"))
 FIRST = 1.5
 """Seconds until the first reply at the latest."""
 QUIET = 0.15

@@ -47,6 +47,8 @@ class Stream(asyncio.Protocol):
         self._deadline = 0.0
         self.timeout = 300.0
         """Seconds that one wait may take."""
+        self.until: float | None = None
+        """The moment, by the loop's clock, at which any wait ends; it takes the place of `timeout` while it is set."""
         self.error: Exception | None = None
 
     # --- the transport's side
@@ -198,12 +200,12 @@ class Stream(asyncio.Protocol):
             await self._wait()
 
     async def _wait(self) -> None:
-        self._deadline = self._loop.time() + self.timeout
+        self._deadline = self._loop.time() + self.timeout if self.until is None else self.until
         if self._timer is None:
-            self._timer = self._loop.call_later(self.timeout, self._check_deadline)
+            self._timer = self._loop.call_at(self._deadline, self._check_deadline)
         elif self._timer.when() > self._deadline:
             self._timer.cancel()
-            self._timer = self._loop.call_later(self.timeout, self._check_deadline)
+            self._timer = self._loop.call_at(self._deadline, self._check_deadline)
         self._waiter = self._loop.create_future()
         try:
             await self._waiter

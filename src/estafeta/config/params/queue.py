@@ -80,7 +80,6 @@ class Queue:
         "0",
         "How much space must be free where the queue is, in bytes, for mail to be accepted. With 0, one and a half "
         "times the message size limit must be.",
-        pending=True,
     )
     hash_queue_names = words(
         "deferred, defer",

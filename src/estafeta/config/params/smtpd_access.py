@@ -33,7 +33,7 @@ class SmtpdRestrictions:
     )
     smtpd_data_restrictions = words("", "Restrictions at the DATA command, when all recipients are known.")
     smtpd_end_of_data_restrictions = words("", "Restrictions when the message has arrived, before it is accepted.")
-    smtpd_etrn_restrictions = words("", "Restrictions on who may use ETRN, and for which domain.", pending=True)
+    smtpd_etrn_restrictions = words("", "Restrictions on who may use ETRN, and for which domain.")
     smtpd_restriction_classes = words(
         "",
         "Names for lists of restrictions. Each name is then set like a parameter, and may stand in other lists and "
@@ -88,27 +88,23 @@ class SmtpdReplies:
     reject_code = code("554", "The reply code of the plain reject restriction.")
     defer_code = code("450", "The reply code of the plain defer restriction.")
     relay_domains_reject_code = code("554", "The reply code for an attempt to relay that nothing permits.")
-    invalid_hostname_reject_code = code("501", "The reply code for a HELO name that is no host name.", pending=True)
+    invalid_hostname_reject_code = code("501", "The reply code for a HELO name that is no host name.")
     non_fqdn_reject_code = code(
         "504",
         "The reply code for a HELO name, sender or recipient that is not fully qualified.",
-        pending=True,
     )
     unknown_address_reject_code = code(
         "450",
         "The reply code for a sender or recipient domain that does not exist in DNS. A DNS failure is always "
         "temporary.",
-        pending=True,
     )
     unknown_client_reject_code = code(
         "450",
         "The reply code for a client without a verified host name. A DNS failure is always temporary.",
-        pending=True,
     )
     unknown_hostname_reject_code = code(
         "450",
         "The reply code for a HELO name that does not exist in DNS. A DNS failure is always temporary.",
-        pending=True,
     )
     unknown_local_recipient_reject_code = code(
         "550",
@@ -163,19 +159,16 @@ class SmtpdReplies:
         "What to do when a restriction that could reject fails for now: defer_if_permit (later, unless something "
         "else rejects), defer (later, at once) or a like action.",
         least=1,
-        pending=True,
     )
     unknown_address_tempfail_action = text(
         "$reject_tempfail_action",
         "What to do when DNS fails while a sender or recipient domain is looked up.",
         least=1,
-        pending=True,
     )
     unknown_helo_hostname_tempfail_action = text(
         "$reject_tempfail_action",
         "What to do when DNS fails while a HELO name is looked up.",
         least=1,
-        pending=True,
     )
 
 

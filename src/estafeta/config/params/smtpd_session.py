@@ -17,45 +17,37 @@ class SmtpdSession:
     disable_vrfy_command = flag(
         "no",
         "Whether VRFY is refused, which keeps strangers from finding out addresses that way.",
-        pending=True,
     )
     strict_rfc821_envelopes = flag(
         "no",
         "Whether addresses in MAIL FROM and RCPT TO must be in angle brackets and without comments, as the standard "
         "says.",
-        pending=True,
     )
     smtpd_discard_ehlo_keywords = words(
         "",
         "EHLO keywords that are not offered, such as dsn or chunking. Add silent-discard to keep this out of the log.",
-        pending=True,
     )
     smtpd_discard_ehlo_keyword_address_maps = words(
         "",
         "Tables that give the EHLO keywords not to offer, by client address.",
-        pending=True,
     )
     smtpd_noop_commands = words(
         "",
         "Commands that are answered with 250 and otherwise taken no notice of.",
-        pending=True,
     )
     smtpd_forbidden_commands = words(
         "CONNECT GET POST regexp:{{/^[^A-Z]/ Bogus}}",
         "Commands, or tables of them, at which smtpd hangs up at once, since they come from programs that do not "
         "speak SMTP.",
-        pending=True,
     )
     smtpd_command_filter = words(
         "",
         "Tables that rewrite a client's command lines before smtpd reads them.",
-        pending=True,
     )
     smtpd_forbid_unauth_pipelining = flag(
         "yes",
         "Whether a client is cut off that sends commands ahead where the protocol does not allow it, as smuggled "
         "mail does.",
-        pending=True,
     )
     smtpd_forbid_bare_newline = choice(
         "normalize",
@@ -78,7 +70,6 @@ class SmtpdSession:
     smtpd_client_port_logging = flag(
         "no",
         "Whether the client's port number is logged along with its address.",
-        pending=True,
     )
     smtpd_hide_client_session = flag(
         "no",

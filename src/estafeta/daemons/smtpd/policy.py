@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from estafeta.base import log
 from estafeta.config.instance import Config
+from estafeta.config.interfaces import local_addresses
 from estafeta.config.kinds import parse_words
 from estafeta.daemons.smtpd.peer import Peers
 from estafeta.daemons.smtpd.ports import Gate, Resolved, Router
@@ -22,9 +23,26 @@ from estafeta.tables.match import MatchList
 from estafeta.tables.table import Flags
 
 RELAY_GUARDS = frozenset(
-    {"reject_unauth_destination", "defer_unauth_destination", "reject", "defer", "defer_if_permit"}
+    {
+        "reject_unauth_destination",
+        "defer_unauth_destination",
+        "reject",
+        "defer",
+        "defer_if_permit",
+        "check_relay_domains",
+    }
 )
 """One of these must be in smtpd_relay_restrictions or smtpd_recipient_restrictions, or the host is an open relay."""
+
+
+def own_addresses(interfaces: Sequence[str]) -> frozenset[str]:
+    """The addresses of this host that permit_inet_interfaces means."""
+    if any(word.lower() in ("all", "loopback-only") for word in interfaces):
+        try:
+            return frozenset(str(entry.address) for entry in local_addresses())
+        except OSError as error:
+            log.warning(f"cannot find out this host's addresses: {error}: permit_inet_interfaces will not know them")
+    return frozenset(interfaces)
 
 
 class OpenRelay(Exception):
@@ -87,6 +105,9 @@ class Policy:
         self.forbidden_commands = frozenset(word.upper() for word in conf.smtpd_forbidden_commands if ":" not in word)
         tables = [word for word in conf.smtpd_forbidden_commands if ":" in word]
         self.forbidden_maps = Maps.open(tables, name="smtpd_forbidden_commands", flags=Flags(fold=False))
+        self.command_filter = Maps.open(conf.smtpd_command_filter, name="smtpd_command_filter", flags=Flags(fold=False))
+        self.own_addresses = own_addresses(conf.inet_interfaces)
+        """Clients with one of these addresses are this host itself."""
         self.greeting = f"220 {conf.smtpd_banner}\r\n".encode("utf-8", "surrogateescape")
         self.helo_reply = f"250 {conf.myhostname}\r\n".encode()
 

@@ -30,7 +30,9 @@ async def refuse_recipient(check: Check) -> Refusal | None:
             return refusal
     if check.defer_if_permit is not None:
         return check.defer_if_permit
-    if policy.conf.smtpd_reject_unlisted_recipient and not check.unlisted_recipient_done:
+    # Mail that is thrown away needs no recipient that exists.
+    unlisted_matters = not check.unlisted_recipient_done and not check.session.transaction.discard
+    if policy.conf.smtpd_reject_unlisted_recipient and unlisted_matters:
         refusal = await _unlisted(check, reject_unlisted_recipient, recipient, RECIPIENT)
         if refusal is not None:
             return refusal
@@ -51,7 +53,8 @@ async def refuse_sender(check: Check) -> Refusal | None:
     """smtpd_sender_restrictions, and smtpd_reject_unlisted_sender."""
     policy = check.policy
     refusal = await judge(check, policy.sender, check.sender or "", SENDER)
-    if refusal is None and policy.conf.smtpd_reject_unlisted_sender and not check.unlisted_sender_done:
+    unlisted_matters = not check.unlisted_sender_done and not check.session.transaction.discard
+    if refusal is None and policy.conf.smtpd_reject_unlisted_sender and unlisted_matters:
         refusal = await _unlisted(check, reject_unlisted_sender, check.sender or "", SENDER)
     return refusal
 

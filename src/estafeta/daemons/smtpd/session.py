@@ -18,6 +18,7 @@ from estafeta.daemons.smtpd.restrictions.evaluate import Check, Refusal, judge
 from estafeta.daemons.smtpd.transaction import Transaction
 from estafeta.mail.envelope import Client as EnvelopeClient
 from estafeta.net.stream import LineTooLong, PeerGone, Stream
+from estafeta.queue.journal import SpoolError
 from estafeta.tables.table import TableDown
 from estafeta.wire.smtp.server import split_command
 
@@ -27,6 +28,7 @@ SHOWN = 100
 BAD_SYNTAX = b"500 5.5.2 Error: bad syntax\r\n"
 GOODBYE = b"221 2.7.0 Error: I can break rules, too. Goodbye.\r\n"
 NOOP_OK = b"250 2.0.0 Ok\r\n"
+NO_DSN = b"501 5.7.1 DSN support is disabled\r\n"
 NOT_SYNCHRONIZED = b"554 5.5.0 Error: SMTP protocol synchronization\r\n"
 
 
@@ -51,6 +53,7 @@ class Session:
         "client",
         "counts",
         "ehlo_reply",
+        "ehlo_withheld",
         "errors",
         "etrn_domain",
         "helo",
@@ -88,6 +91,8 @@ class Session:
         self.bare_newline_rule = ""
         """no, normalize, reject or note, as it applies to this client."""
         self.ehlo_reply: bytes | None = None
+        self.ehlo_withheld: frozenset[str] = frozenset()
+        """Extensions that this client is not offered, by their keywords: what needs them is refused."""
         self.blameless = False
         """The refusal under way is no fault of the client's."""
         self.local_headers: bool | None = None
@@ -176,6 +181,8 @@ class Session:
             if self.errors >= hard:
                 stream.write(f"421 4.7.0 {conf.myhostname} Error: too many errors\r\n".encode())
                 raise Hangup("too many errors")
+            if conf.smtpd_per_request_deadline:
+                self.set_deadline()
             try:
                 line = await stream.line(limit)
             except LineTooLong as long:
@@ -189,6 +196,8 @@ class Session:
 
     async def answer(self, line: bytes) -> bytes:
         """The reply to one command line."""
+        if self.policy.command_filter:
+            line = await self._filtered(line)
         if line.endswith(b"\r\n"):
             text = line[:-2].decode("utf-8", "surrogateescape")
         else:
@@ -259,6 +268,16 @@ class Session:
         self.where = "UNKNOWN"
         return await self._perform(UNKNOWN, text)
 
+    async def _filtered(self, line: bytes) -> bytes:
+        """smtpd_command_filter: another command in place of what an odd client says."""
+        text = line.rstrip(b"\r\n")
+        try:
+            value = await self.policy.command_filter.find(text.decode("utf-8", "surrogateescape"))
+        except TableDown as error:
+            log.warning(f"smtpd_command_filter: {error}")
+            return line
+        return line if value is None else value.encode("utf-8", "surrogateescape") + line[len(text) :]
+
     async def _forbidden(self, verb: str) -> bool:
         if not self.policy.forbidden_maps:
             return False
@@ -305,6 +324,15 @@ class Session:
 
     # --- what commands need
 
+    def set_deadline(self) -> None:
+        """smtpd_per_request_deadline: the time limit is for a whole command, or for the content to begin."""
+        self.stream.until = asyncio.get_running_loop().time() + self.policy.conf.smtpd_timeout
+
+    def extend_deadline(self, arrived: int) -> None:
+        """More time for content that arrives at smtpd_min_data_rate at least. `arrived`: bytes."""
+        if self.stream.until is not None:
+            self.stream.until += arrived / self.policy.conf.smtpd_min_data_rate
+
     def reset(self) -> None:
         """Forget the transaction. What was fed to the spool is given up."""
         transaction = self.transaction
@@ -313,16 +341,26 @@ class Session:
         if transaction.sender is not None or transaction.queue_id or transaction.chunks is not None:
             self.transaction = Transaction()
 
-    def open_queue_id(self) -> None:
-        """The first recipient is accepted: the message gets its queue id, and the log says whose it is."""
-        queue_id = self.transaction.queue_id = self.policy.intake.new_id()
+    def open_queue_id(self) -> bytes | None:
+        """The message gets its queue id, and the log says whose it is. A reply if the spool gives none now."""
+        try:
+            queue_id = self.transaction.queue_id = self.policy.intake.new_id()
+        except SpoolError as error:
+            log.warning(f"{self.where} from {self.client.namaddr}: {error}")
+            return b"451 4.3.0 Error: queue file write error\r\n"
         log.info(f"{queue_id}: client={self.client.namaddr}")
+        return None
 
     def delivered(self) -> None:
         """A message was queued: the client means well, its errors are forgiven."""
         self.errors = 0
         self.junk = 0
         self.transaction = Transaction()
+
+    def is_own_host(self) -> bool:
+        """Whether the client is this host itself."""
+        address = self.client.address
+        return address == self.own_address or address in self.policy.own_addresses
 
     async def in_mynetworks(self) -> bool:
         """Whether the client is in mynetworks; asked once a session. Raises TableDown."""

@@ -14,7 +14,7 @@ from estafeta.mail.envelope import NOTIFY_DELAY, NOTIFY_FAILURE, NOTIFY_NEVER, N
 # A word: quoted strings, <...> with quoted strings inside, and anything else that is not blank.
 _WORD = re.compile(r'(?:"(?:\\.|[^"\\])*"?|<(?:"(?:\\.|[^"\\])*"?|\\.|[^">\\])*>?|\\.|[^\s"<\\])+|\\', re.S)
 
-_NOTIFY = {"SUCCESS": NOTIFY_SUCCESS, "FAILURE": NOTIFY_FAILURE, "DELAY": NOTIFY_DELAY, "NEVER": NOTIFY_NEVER}
+NOTIFY_WORDS = {"SUCCESS": NOTIFY_SUCCESS, "FAILURE": NOTIFY_FAILURE, "DELAY": NOTIFY_DELAY, "NEVER": NOTIFY_NEVER}
 
 LONGEST_ENVID = 100
 LONGEST_ORCPT = 500
@@ -57,7 +57,7 @@ def parse_notify(value: str) -> int | None:
     """NOTIFY= of RCPT: bits as in mail.envelope; None if malformed. NEVER stands alone. RFC 3461 4.1."""
     bits = 0
     for word in value.upper().split(","):
-        bit = _NOTIFY.get(word)
+        bit = NOTIFY_WORDS.get(word)
         if bit is None or bits & bit:
             return None
         bits |= bit

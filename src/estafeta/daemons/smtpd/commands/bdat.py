@@ -37,6 +37,9 @@ def parse_arguments(arguments: str) -> tuple[int, bool] | None:
 
 
 async def bdat(session: Session, arguments: str) -> bytes:
+    if "CHUNKING" in session.ehlo_withheld:
+        # The chunk that follows cannot be told from commands: the session must end, which 521 does. RFC 7504 2
+        return b"521 5.5.1 Error: command not implemented\r\n"
     parsed = parse_arguments(arguments)
     queue_id = session.queue_id or "NOQUEUE"
     if parsed is None:
@@ -87,6 +90,7 @@ async def _chunk(session: Session, chunks: Chunks, count: int, last: bool) -> by
     while left:
         data = await session.stream.exactly(1, min(left, MOST_AT_ONCE))
         left -= len(data)
+        session.extend_deadline(len(data))
         session.where = f"BDAT ({count - left} bytes)"
         content = lines.feed(data)
         if content:

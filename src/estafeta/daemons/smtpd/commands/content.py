@@ -181,7 +181,7 @@ async def _rewritten_as_local(session: Session) -> bool:
 async def _is_local(session: Session) -> bool:
     words = iter(session.policy.conf.local_header_rewrite_clients)
     for word in words:
-        if word == "permit_inet_interfaces" and session.client.address == session.own_address:
+        if word == "permit_inet_interfaces" and session.is_own_host():
             return True
         if word == "permit_mynetworks" and await session.in_mynetworks():
             return True

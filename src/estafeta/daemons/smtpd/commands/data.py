@@ -36,10 +36,13 @@ async def _receive(session: Session, incoming: Incoming) -> bytes:
     )
     session.where = "DATA (0 bytes)"
     arrived = 0
+    if session.stream.until is not None:
+        session.set_deadline()
     while not decoder.done:
         chunk = await stream.chunk()
         content = decoder.feed(chunk)
         arrived += len(chunk)
+        session.extend_deadline(len(chunk))
         session.where = f"DATA ({arrived} bytes)"
         if content:
             await incoming.take(content)

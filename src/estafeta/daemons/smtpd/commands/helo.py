@@ -32,8 +32,8 @@ async def ehlo(session: Session, arguments: str) -> bytes:
         return refusal
     session.protocol = "ESMTP"
     if session.ehlo_reply is None:
-        discard = await _discarded(session)
-        lines = [session.policy.conf.myhostname, *session.policy.ehlo_keywords(discard)]
+        session.ehlo_withheld = await _withheld(session)
+        lines = [session.policy.conf.myhostname, *session.policy.ehlo_keywords(session.ehlo_withheld)]
         session.ehlo_reply = multiline(250, lines).encode() + b"\r\n"
     return session.ehlo_reply
 
@@ -63,7 +63,7 @@ def neutered(name: str) -> str:
     return name.encode("utf-8", "replace").decode() if not name.isascii() else name
 
 
-async def _discarded(session: Session) -> frozenset[str]:
+async def _withheld(session: Session) -> frozenset[str]:
     """EHLO keywords that this client is not offered."""
     policy = session.policy
     discard = policy.discard_keywords
@@ -76,5 +76,14 @@ async def _discarded(session: Session) -> frozenset[str]:
         if value is not None:
             discard = frozenset(value.upper().replace(",", " ").split())
     if discard and "SILENT-DISCARD" not in discard:
-        log.info(f"discarding EHLO keywords: {' '.join(sorted(discard))}")
+        log.info(f"discarding EHLO keywords: {' '.join(sorted(discard, key=_logged_order))}")
     return discard
+
+
+_LOGGED = "8BITMIME AUTH ETRN PIPELINING SIZE VRFY XCLIENT XFORWARD STARTTLS ENHANCEDSTATUSCODES DSN SMTPUTF8 CHUNKING"
+_PLACE = {keyword: place for place, keyword in enumerate(_LOGGED.split())}
+
+
+def _logged_order(keyword: str) -> tuple[int, str]:
+    """The order in which Postfix's log names them."""
+    return _PLACE.get(keyword, len(_PLACE)), keyword

@@ -5,7 +5,7 @@ from __future__ import annotations
 from estafeta.base import log
 from estafeta.daemons.smtpd.rcpt_check import refuse_sender
 from estafeta.daemons.smtpd.restrictions.evaluate import Check, Refusal
-from estafeta.daemons.smtpd.session import Session
+from estafeta.daemons.smtpd.session import NO_DSN, Session
 from estafeta.daemons.smtpd.transaction import Transaction
 from estafeta.mail.envelope import RET_FULL, RET_HDRS
 from estafeta.wire.smtp.path import PathError, parse_path
@@ -54,7 +54,7 @@ async def mail(session: Session, arguments: str) -> bytes:
         return session.refused(Check(session, "MAIL", sender), TOO_BIG)
     transaction.sender = sender
     if not conf.smtpd_delay_open_until_valid_rcpt:
-        session.open_queue_id()
+        return session.open_queue_id() or OK
     return OK
 
 
@@ -62,6 +62,8 @@ def _parameters(session: Session, transaction: Transaction, parameters: list[str
     """Take the ESMTP parameters over; a reply if one is bad."""
     for parameter in parameters:
         name, _, value = parameter.partition("=")
+        if name.upper() in ("RET", "ENVID") and "DSN" in session.ehlo_withheld:
+            return NO_DSN
         handler = _PARAMETERS.get(name.upper())
         problem = handler(session, transaction, value) if handler else UNSUPPORTED
         if problem == UNSUPPORTED:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from estafeta.base import log
 from estafeta.daemons.smtpd.rcpt_check import refuse_recipient
 from estafeta.daemons.smtpd.restrictions.evaluate import Check
-from estafeta.daemons.smtpd.session import Session
+from estafeta.daemons.smtpd.session import NO_DSN, Session
 from estafeta.mail.envelope import Recipient
 from estafeta.wire.smtp.path import PathError, parse_path
-from estafeta.wire.smtp.server import parse_notify, parse_orcpt, split_path_command
+from estafeta.wire.smtp.server import NOTIFY_WORDS, parse_notify, parse_orcpt, split_path_command
 
 OK = b"250 2.1.5 Ok\r\n"
 
@@ -33,7 +33,7 @@ async def rcpt(session: Session, arguments: str) -> bytes:
         return b"501 5.1.3 Bad recipient address syntax\r\n"
     recipient = Recipient(address)
     if parameters:
-        problem = _parameters(recipient, parameters)
+        problem = _parameters(session, recipient, parameters)
         if problem is not None:
             return problem
     if transaction.count >= conf.smtpd_recipient_limit:
@@ -43,7 +43,9 @@ async def rcpt(session: Session, arguments: str) -> bytes:
     if refusal is not None:
         return session.refused(check, refusal)
     if not transaction.queue_id:
-        session.open_queue_id()
+        trouble = session.open_queue_id()
+        if trouble is not None:
+            return trouble
     transaction.recipients.append(recipient)
     transaction.count += 1
     return OK
@@ -59,12 +61,16 @@ def _too_many(session: Session) -> bytes:
     return b"452 4.5.3 Error: too many recipients\r\n"
 
 
-def _parameters(recipient: Recipient, parameters: list[str]) -> bytes | None:
+def _parameters(session: Session, recipient: Recipient, parameters: list[str]) -> bytes | None:
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         keyword = name.upper()
+        if keyword in ("NOTIFY", "ORCPT") and "DSN" in session.ehlo_withheld:
+            return NO_DSN
         if keyword == "NOTIFY":
             bits = parse_notify(value)
+            if bits is None:
+                _warn_of_notify(value)
             if not bits or recipient.notify:
                 return b"501 5.5.4 Error: Bad NOTIFY parameter syntax\r\n"
             recipient.notify = bits
@@ -76,3 +82,10 @@ def _parameters(recipient: Recipient, parameters: list[str]) -> bytes | None:
         else:
             return f"555 5.5.4 Unsupported option: {parameter}\r\n".encode("utf-8", "surrogateescape")
     return None
+
+
+def _warn_of_notify(value: str) -> None:
+    for word in value.split(","):
+        if word.upper() not in NOTIFY_WORDS:
+            log.warning(f'unknown DSN NOTIFY command value "{word}" in "{value}"')
+            return

@@ -20,8 +20,8 @@ async def permit_sasl_authenticated(check: Check) -> Verdict:
 
 @restriction("permit_inet_interfaces")
 async def permit_inet_interfaces(check: Check) -> Verdict:
-    """Permit clients whose address is one of this host's own: the connection's two ends are the same."""
-    return PERMIT if check.session.client.address == check.session.own_address else None
+    """Permit clients whose address is one of this host's own."""
+    return PERMIT if check.session.is_own_host() else None
 
 
 @restriction("reject_unknown_client_hostname", "reject_unknown_client")

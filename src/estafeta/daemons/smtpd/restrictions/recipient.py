@@ -36,6 +36,14 @@ async def reject_unauth_destination(check: Check) -> Verdict:
     return Refusal(check.policy.conf.relay_domains_reject_code, "5.7.1", f"<{check.recipient}>: Relay access denied")
 
 
+@restriction("check_relay_domains")
+async def check_relay_domains(check: Check) -> Verdict:
+    """The name that old configurations use for permit_auth_destination and reject in one. Client names do not count."""
+    if not check.recipient or await authorized(check):
+        return PERMIT
+    return check.rejected(check.policy.conf.relay_domains_reject_code, "5.7.1", "Relay access denied")
+
+
 @restriction("defer_unauth_destination")
 async def defer_unauth_destination(check: Check) -> Verdict:
     """The same with a temporary answer, so that a mistake in the configuration loses no mail."""
