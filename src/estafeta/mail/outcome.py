@@ -22,7 +22,7 @@ class Sent:
     diagnostic: str = ""
     """The server's reply for Diagnostic-Code, without the `smtp;`; without a server, what the operating system says."""
     action: str = "relayed"
-    """relayed, delivered or expanded: Action of a success report, RFC 3464 2.3.3."""
+    """relayed, delivered or expanded: Action of a success report, RFC 3464 2.3.3; empty if the next host reports."""
 
 
 @dataclass(slots=True, frozen=True)

@@ -79,7 +79,7 @@ def action_of(kind: str, result: Result) -> str:
     if kind == VERIFY:
         return _VERIFY_ACTION.get(result.status, "undeliverable")
     if result.status == "sent":
-        return result.action or "delivered"
+        return result.action or "relayed"
     return _ACTION.get(result.status, "delayed") if kind != BOUNCE else "failed"
 
 

@@ -244,7 +244,10 @@ def _judge_end(connection: Connection, letter: Letter, index: int, answer: Reply
 
 
 def _sent(connection: Connection, letter: Letter, answer: Reply) -> Sent:
-    action = "delivered" if letter.final else "relayed"
+    if connection.extensions.dsn:
+        action = ""  # the server knows what the sender wants to hear, and tells it. RFC 3461 5.2.2
+    else:
+        action = "delivered" if letter.final else "relayed"
     return Sent(answer.dsn, answer.text, connection.relay, connection.server.host, answer.text, action)
 
 

@@ -146,6 +146,14 @@ def test_step_by_step_without_pipelining() -> None:
     assert stream.sent.endswith(b"RSET\r\n")
 
 
+def test_a_server_that_knows_dsn_reports_success_itself() -> None:
+    said = [b"250 ok\r\n", b"250 ok\r\n", b"354 go\r\n", b"250 done\r\n"]
+    for keywords, action in (({}, "relayed"), ({"DSN": ""}, "")):
+        letter, _, _ = run(list(said), keywords, letter=letter_to("a@b"))
+        outcome = letter.outcomes[0]
+        assert isinstance(outcome, Sent) and outcome.action == action
+
+
 def test_an_address_cannot_smuggle_commands() -> None:
     letter = letter_to("a@b", "x\r\nRCPT TO:<y@z>@b")
     said = [b"250 ok\r\n250 ok\r\n354 go\r\n250 done\r\n"]
