@@ -64,6 +64,8 @@ def test_recipients(words: list[str], recipients: list[str]) -> None:
         (["-q30m"], requests.ENQUEUE),
         (["-bh"], requests.ENQUEUE),
         (["-v", "-q"], requests.FLUSH),
+        (["-C", "/etc/postfix", "-q"], requests.FLUSH),
+        (["-vf", "-q"], requests.ENQUEUE),
     ],
 )
 def test_modes(words: list[str], mode: str) -> None:

@@ -28,6 +28,10 @@ _IGNORED_MODES = "hH"
 
 _NOTIFY = {"success": NOTIFY_SUCCESS, "failure": NOTIFY_FAILURE, "delay": NOTIFY_DELAY}
 ENVID_LIMIT = 100
+_FLAGS = re.sub("[A-Za-z]:", "", LETTERS)
+_VALUED = "".join(re.findall("([A-Za-z]):", LETTERS))
+_WANTS_VALUE = re.compile(f"-[{_FLAGS}]*[{_VALUED}]\\Z")
+"""A word of options whose last one takes the next word as its value."""
 _QUEUE_OPTION = re.compile(r"-q(.*)\Z", re.DOTALL)
 
 
@@ -88,10 +92,16 @@ def parse(name: str, words: list[str]) -> Request:
 def _queue_options(words: list[str], request: Request) -> list[str]:
     """Take `-q` and its kin out: the value may be missing, which getopt cannot say."""
     rest: list[str] = []
+    is_value = False
     for index, word in enumerate(words):
-        if word == "--" or not word.startswith("-"):
+        if is_value:
+            rest.append(word)
+            is_value = False
+            continue
+        if word in ("--", "-") or not word.startswith("-"):
             rest += words[index:]
             break
+        is_value = _WANTS_VALUE.match(word) is not None
         match = _QUEUE_OPTION.match(word)
         if match is None:
             rest.append(word)
