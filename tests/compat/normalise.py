@@ -70,8 +70,9 @@ class Normaliser:
                 programs.setdefault("?", []).append(self.text(line))
                 continue
             entry = f"{found[1]}: {found[2]}"
+            entry = self.text(entry)
             if not any(pattern.search(entry) for pattern in leave_out):
-                programs.setdefault(found[1], []).append(self.text(entry))
+                programs.setdefault(found[1], []).append(entry)
         for program in programs.keys() - IN_SEQUENCE:
             programs[program].sort(key=_by_message)
         return "".join(f"{line}\n" for program in sorted(programs) for line in programs[program])

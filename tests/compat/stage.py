@@ -122,6 +122,7 @@ class Stage:
         self._commands = Path(sys.executable).parent if self._ours else Path("/usr/sbin")
         self._seen: list[tuple[str, bool]] = []
         """What was observed, raw; True for the log."""
+        self._talks = 0
         self._sinks: dict[str, subprocess.Popen[bytes]] = {}
 
     def play(self) -> str:
@@ -242,6 +243,11 @@ class Stage:
                 if got[-1] == "(closed)":
                     break
         self._say("\n".join(lines) + "\n")
+        self._talks += 1
+        # The log of the next dialogue begins where that of this one ends.
+        deadline = time.monotonic() + 2
+        while _log().count(": disconnect from ") < self._talks and time.monotonic() < deadline:
+            time.sleep(0.01)
 
     def _sendmail(self, section: Section) -> None:
         command = [self._commands / "sendmail", "-C", str(ETC / "main.cf"), *shlex.split(section.argument)]
