@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 _ESCAPE = re.compile(r"\+([0-9A-F]{2})")
-_BAD = re.compile(r"\+(?![0-9A-F]{2})|[^!-<>-~]")
+_BAD = re.compile(r"\+(?![0-9A-F]{2})|[^!-~]")
 _ODD = re.compile(r"[^!-*,-<>-~]")
 
 
@@ -17,7 +17,7 @@ class XtextError(ValueError):
 
 
 def decode(text: str) -> str:
-    """Bytes that are not UTF-8 come as surrogate escapes. Raises XtextError."""
+    """Bytes that are not UTF-8 come as surrogate escapes. A bare `=` is taken: clients send it. Raises XtextError."""
     if _BAD.search(text):
         raise XtextError(f"bad xtext: {text!r}")
     if "+" not in text:
