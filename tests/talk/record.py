@@ -98,7 +98,8 @@ class Postfix:
             name, address = dialogue.client
             name = "[UNAVAILABLE]" if name == "unknown" else name
             address = f"IPV6:{address}" if ":" in address else address
-            client.sendall(f"XCLIENT NAME={name} ADDR={address}\r\n".encode())
+            reverse = " REVERSE_NAME=[UNAVAILABLE]" if name.startswith("[") else ""
+            client.sendall(f"XCLIENT NAME={name} ADDR={address}{reverse}\r\n".encode())
             found = [heard(client)]
         for step in dialogue.steps[1:]:
             if step.sent is None:
@@ -141,7 +142,7 @@ def heard(client: socket.socket, first: float = FIRST) -> list[str]:
 
 def anonymous(text: str) -> str:
     """Queue ids as `*`."""
-    return re.sub(r"\b[0-9A-F]{9,12}\b", "*", text)
+    return re.sub(r"(?<=\]:)[0-9]+\b", "*", re.sub(r"\b[0-9A-F]{9,12}\b", "*", text))
 
 
 def rewrite(path: Path, dialogue: Dialogue, replies: list[list[str]], log: list[str]) -> None:

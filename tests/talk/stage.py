@@ -141,7 +141,7 @@ class Stage:
         self.released = 0
         name, address = client or ("localhost", "127.0.0.1")
         port = "4711"
-        peer = Client(name, address, port)
+        peer = Client(name, address, port, log_port=conf.smtpd_client_port_logging)
         if name == "unknown":
             peer = Client(name, address, port, name_status=5, reverse_status=5)
         self.session = Session(self.policy, self.stream, peer, self._release, "127.0.0.1")

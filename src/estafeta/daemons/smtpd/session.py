@@ -229,7 +229,11 @@ class Session:
         return await self._perform(command, arguments)
 
     async def _perform(self, command: Command, arguments: str) -> bytes:
-        reply = await command.run(self, arguments)
+        try:
+            reply = await command.run(self, arguments)
+        except (PeerGone, TimeoutError):
+            self.count(command.counted, False)
+            raise
         good = not reply or reply[0] < 0x34 or self.blameless  # 2xx or 3xx
         self.blameless = False
         if not good:
@@ -257,11 +261,11 @@ class Session:
     async def _unknown(self, verb: str, text: str) -> bytes:
         policy = self.policy
         if verb in policy.noop_commands:
-            self.count("noop", True)
             return NOOP_OK
         # Some commands give away a program that does not speak SMTP; so does a mail header, which has a colon.
         if verb in policy.forbidden_commands or verb.endswith(":") or await self._forbidden(verb):
-            log.warning(f"non-SMTP command from {self.client.namaddr}: {printable(text)[:SHOWN]}")
+            shown = escaped(text.encode("utf-8", "surrogateescape")[:SHOWN])
+            log.warning(f"non-SMTP command from {self.client.namaddr}: {shown}")
             self.count("unknown", False)
             self.stream.write(GOODBYE)
             raise Hangup

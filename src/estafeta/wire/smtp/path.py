@@ -49,6 +49,11 @@ def parse_path(path: str, *, strict: bool = False) -> str:
     return _address(_inside(_tokens(path, strict), strict))
 
 
+def unfinished(path: str) -> bool:
+    """Whether the path lacks the end of its bracket or quote, as a line does that was cut."""
+    return path.startswith("<") and (">" not in path or path.count('"') % 2 == 1)
+
+
 Token = tuple[str, str]
 
 
@@ -71,8 +76,6 @@ def _tokens(path: str, strict: bool) -> list[Token]:
         text = match[kind]
         if kind == "quoted":
             text = _ESCAPE.sub(r"\1", text)
-        elif kind == "blank" and strict:
-            raise PathError("blank")
         elif kind == "escaped":
             kind = "quoted"
         found.append((kind, text))
@@ -111,7 +114,7 @@ def _inside(tokens: list[Token], strict: bool) -> list[Token]:
             raise PathError("no closing bracket")
         last = tokens.index(_CLOSE, first)
         after = tokens[last + 1 :]
-        if not _AFTERWARDS.issuperset(after) or (strict and after):
+        if not _AFTERWARDS.issuperset(after) or (strict and not {_CLOSE}.issuperset(after)):
             raise PathError("text after the address")
         tokens = tokens[first:last]
     else:

@@ -58,7 +58,7 @@ def parse_notify(value: str) -> int | None:
     bits = 0
     for word in value.upper().split(","):
         bit = NOTIFY_WORDS.get(word)
-        if bit is None or bits & bit:
+        if bit is None:
             return None
         bits |= bit
     return bits if not bits & NOTIFY_NEVER or bits == NOTIFY_NEVER else None
@@ -67,10 +67,10 @@ def parse_notify(value: str) -> int | None:
 def parse_orcpt(value: str) -> str | None:
     """ORCPT= of RCPT: `rfc822;a+2Bb@c` -> `rfc822;a+b@c`; None if malformed. RFC 3461 4.2."""
     kind, semicolon, address = value.partition(";")
-    if not kind or not semicolon or not address or len(value) > LONGEST_ORCPT:
+    if not kind or not semicolon or len(value) > LONGEST_ORCPT:
         return None
-    decoded = parse_xtext(address)
-    return f"{kind};{decoded}" if decoded else None
+    decoded = parse_xtext(address) if address else ""
+    return None if decoded is None else f"{kind};{decoded}"
 
 
 def parse_xtext(value: str) -> str | None:

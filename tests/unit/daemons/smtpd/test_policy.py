@@ -51,7 +51,7 @@ def test_no_open_relay(relay: str, recipient: str, fine: bool) -> None:
         ("check_policy_service { unix:private/policy, timeout=10s }", "does not exist here yet"),
         ("check_client_access", "need maptype:mapname"),
         ("check_client_access foo", "need maptype:mapname"),
-        ("reject, permit", 'restriction "permit" after "reject" is ignored'),
+        ("reject, permit", "restriction `permit' after `reject' is ignored"),
         ("static:OK", "stands without a restriction"),
     ],
 )

@@ -62,7 +62,7 @@ async def bdat(session: Session, arguments: str) -> bytes:
         return b"551 5.7.1 Null BDAT request\r\n"
     if not isinstance(chunks, Chunks):
         if session.policy.data:
-            refusal = await data_refused(session)
+            refusal = await data_refused(session, "BDAT")
             if refusal is not None:
                 await _skip(session, count)
                 return _after_error(session, refusal, last)

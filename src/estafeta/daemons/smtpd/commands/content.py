@@ -135,9 +135,9 @@ def last_check(session: Session, where: str) -> Check:
     return Check(session, where, transaction.sender, only)
 
 
-async def data_refused(session: Session) -> bytes | None:
+async def data_refused(session: Session, where: str = "DATA") -> bytes | None:
     """smtpd_data_restrictions; None if they have nothing against the message."""
-    check = last_check(session, "DATA")
+    check = last_check(session, where)
     refusal = await judge(check, session.policy.data, "DATA", "Data command")
     refusal = refusal or check.defer_if_permit
     return session.refused(check, refusal) if isinstance(refusal, Refusal) else None

@@ -20,7 +20,7 @@ async def helo(session: Session, arguments: str) -> bytes:
     refusal = await _introduced(session, arguments, "HELO")
     if refusal is not None:
         return refusal
-    session.protocol = "SMTP"
+    # After EHLO, the client may go on using what it was offered.
     return session.policy.helo_reply
 
 

@@ -8,7 +8,7 @@ from estafeta.daemons.smtpd.restrictions.evaluate import Check, Refusal
 from estafeta.daemons.smtpd.session import NO_DSN, Session
 from estafeta.daemons.smtpd.transaction import Transaction
 from estafeta.mail.envelope import RET_FULL, RET_HDRS
-from estafeta.wire.smtp.path import PathError, parse_path
+from estafeta.wire.smtp.path import PathError, parse_path, unfinished
 from estafeta.wire.smtp.server import LONGEST_ENVID, parse_xtext, split_path_command
 
 OK = b"250 2.1.0 Ok\r\n"
@@ -35,7 +35,8 @@ async def mail(session: Session, arguments: str) -> bytes:
     try:
         sender = parse_path(path, strict=conf.strict_rfc821_envelopes)
     except PathError:
-        log.warning(f"Illegal address syntax from {session.client.namaddr} in MAIL command: {path}")
+        if not unfinished(path):
+            log.warning(f"Illegal address syntax from {session.client.namaddr} in MAIL command: {path}")
         return b"501 5.1.7 Bad sender address syntax\r\n"
     transaction = session.transaction
     if parameters:
@@ -129,7 +130,6 @@ _PARAMETERS = {"SIZE": _size, "BODY": _body, "SMTPUTF8": _smtputf8, "RET": _ret,
 def _no_space(session: Session) -> bytes:
     """queue_minfree, and room for one and a half messages of the largest size: there may not be more soon."""
     reply = session.refused(Check(session, "MAIL"), NO_SPACE)
-    conf, free = session.policy.conf, session.policy.space.free()
-    what = f"{conf.queue_minfree} bytes" if free < conf.queue_minfree else "1.5*message size limit"
-    log.warning(f"not enough free space in mail queue: {free} bytes < {what}")
+    free = session.policy.space.free()
+    log.warning(f"not enough free space in mail queue: {free} bytes < 1.5*message size limit")
     return reply

@@ -7,7 +7,7 @@ from estafeta.daemons.smtpd.rcpt_check import refuse_recipient
 from estafeta.daemons.smtpd.restrictions.evaluate import Check
 from estafeta.daemons.smtpd.session import NO_DSN, Session
 from estafeta.mail.envelope import Recipient
-from estafeta.wire.smtp.path import PathError, parse_path
+from estafeta.wire.smtp.path import PathError, parse_path, unfinished
 from estafeta.wire.smtp.server import NOTIFY_WORDS, parse_notify, parse_orcpt, split_path_command
 
 OK = b"250 2.1.5 Ok\r\n"
@@ -29,7 +29,8 @@ async def rcpt(session: Session, arguments: str) -> bytes:
     except PathError:
         address = ""
     if not address:
-        log.warning(f"Illegal address syntax from {session.client.namaddr} in RCPT command: {path}")
+        if not unfinished(path):
+            log.warning(f"Illegal address syntax from {session.client.namaddr} in RCPT command: {path}")
         return b"501 5.1.3 Bad recipient address syntax\r\n"
     recipient = Recipient(address)
     if parameters:
@@ -86,6 +87,6 @@ def _parameters(session: Session, recipient: Recipient, parameters: list[str]) -
 
 def _warn_of_notify(value: str) -> None:
     for word in value.split(","):
-        if word.upper() not in NOTIFY_WORDS:
+        if word and word.upper() not in NOTIFY_WORDS:
             log.warning(f'unknown DSN NOTIFY command value "{word}" in "{value}"')
             return

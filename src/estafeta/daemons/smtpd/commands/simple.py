@@ -38,8 +38,6 @@ async def vrfy(session: Session, arguments: str) -> bytes:
     conf = session.policy.conf
     if conf.disable_vrfy_command:
         return b"502 5.5.1 VRFY command is disabled\r\n"
-    if conf.smtpd_helo_required and session.helo is None:
-        return b"503 5.5.1 Error: send HELO/EHLO first\r\n"
     if not arguments:
         return f"501 5.5.4 Syntax: VRFY address{' [SMTPUTF8]' if conf.smtputf8_enable else ''}\r\n".encode()
     found = words(arguments)

@@ -28,7 +28,9 @@ async def permit_inet_interfaces(check: Check) -> Verdict:
 async def reject_unknown_client_hostname(check: Check) -> Verdict:
     """Refuse a client whose address has no name, or a name that does not confirm the address."""
     client = check.session.client
-    return _unknown(check, client.name_status, f"Client host rejected: cannot find your hostname, [{client.address}]")
+    return _unknown(
+        check, client.name_status, f"Client host rejected: cannot find your hostname, [{client.address}]", "7.25"
+    )
 
 
 @restriction("reject_unknown_reverse_client_hostname")
@@ -39,11 +41,11 @@ async def reject_unknown_reverse_client_hostname(check: Check) -> Verdict:
     return _unknown(check, client.reverse_status, text)
 
 
-def _unknown(check: Check, status: int, text: str) -> Verdict:
+def _unknown(check: Check, status: int, text: str, detail: str = "7.1") -> Verdict:
     if status == OK:
         return None
     code = check.policy.conf.unknown_client_reject_code
     if status == LATER:
-        check.defer_later(Refusal(450, "4.7.1", text))
+        check.defer_later(Refusal(450, f"4.{detail}", text))
         return None
-    return Refusal(code, "5.7.1", text)
+    return Refusal(code, f"5.{detail}", text)

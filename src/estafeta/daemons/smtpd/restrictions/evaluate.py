@@ -273,7 +273,7 @@ def compile_list(names: Sequence[str], policy: Policy, parameter: str, bare_tabl
             continue
         steps.append(_step(name, lower, rest, policy, parameter, bare_table, warn))
         if parameter and steps[-1].final and rest and not warn:
-            log.warning(f'{parameter}: restriction "{rest[0]}" after "{name}" is ignored')
+            log.warning(f"{parameter}: restriction `{rest[0]}' after `{name}' is ignored")
         warn = False
     return tuple(steps)
 

@@ -35,8 +35,10 @@ def _looks_like_address(name: str) -> bool:
 async def reject_non_fqdn_helo_hostname(check: Check) -> Verdict:
     """Refuse a name without a domain, which the standard asks for. RFC 5321 4.1.1.1."""
     helo = check.session.helo
-    if helo is None or (_is_literal(helo) and literal_address(helo)):
+    if helo is None:
         return None
+    if _is_literal(helo):
+        return await reject_invalid_helo_hostname(check)
     name = helo.removesuffix(".")
     if valid_hostname(name) and "." in name:
         return None

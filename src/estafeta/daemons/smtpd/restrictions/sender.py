@@ -34,8 +34,6 @@ async def reject_unlisted_sender(check: Check) -> Verdict:
 def non_fqdn(check: Check, address: str, kind: str) -> Verdict:
     """RFC 5321 2.3.5: only resolvable, fully-qualified domain names."""
     _, at, domain = address.rpartition("@")
-    if not at and address.lower() == "postmaster":
-        return None
     name = domain.removesuffix(".")
     if at and ((valid_hostname(name) and "." in name) or literal_address(domain)):
         return None
