@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from estafeta.base import log
+from estafeta.config.processes import worker_processes
 from estafeta.daemons.qmgr.active import ActiveQueue
 from estafeta.daemons.qmgr.control import QueueControl
 from estafeta.daemons.qmgr.finish import Asks, Finish
