@@ -83,11 +83,15 @@ def run(*command: str | Path, text: str | bytes = "", user: str = "", status: in
 
 
 def configure(main: str, master: str, files: dict[str, str] | None = None) -> None:
-    """Write /etc/postfix anew; `files`: more of them, by name or path. Logs to a file, whatever main.cf says."""
+    """Write /etc/postfix anew; `files`: more of them, by name or path.
+
+    Logs to a file, whatever main.cf says, with the service that this needs where master.cf is older than that.
+    """
     shutil.rmtree(ETC, ignore_errors=True)
     ETC.mkdir()
     (ETC / "main.cf").write_text(f"{main}\nmaillog_file = {LOG}\n")
-    (ETC / "master.cf").write_text(master)
+    needed = "" if "postlogd" in master else "postlog unix-dgram n - n - 1 postlogd\n"
+    (ETC / "master.cf").write_text(master + needed)
     for name, text in (files or {}).items():
         (ETC / name).parent.mkdir(parents=True, exist_ok=True)
         (ETC / name).write_text(text)
