@@ -13,7 +13,7 @@ from pathlib import Path
 
 from estafeta.config.kinds import Parameter
 from estafeta.config.params.group import declarations
-from estafeta.config.params.index import CLIENT_GROUP, SUBJECTS, TRANSPORT_GROUP
+from estafeta.config.params.index import CLIENT_GROUP, SUBJECTS, TRANSPORT_GROUP, declared
 
 SOURCE = Path(__file__).parents[2] / "src" / "estafeta"
 
@@ -41,6 +41,10 @@ def pending_but_read() -> list[str]:
 
 def unmarked_and_unread() -> list[str]:
     words = set(re.findall(r"\w+", code() + "".join(p.read_text("utf-8") for p in (SOURCE / "config").glob("*.py"))))
+    # What other defaults are made of is read with them.
+    words |= {name for parameter in declared().values() for name in re.findall(r"\w+", parameter.default)}
+    # A transport's time limit is asked for by a name made at run time.
+    words.add("time_limit")
     return sorted(
         name
         for name, parameter in everything()
@@ -50,6 +54,10 @@ def unmarked_and_unread() -> list[str]:
 
 def test_no_pending_parameter_is_read() -> None:
     assert pending_but_read() == []
+
+
+def test_no_parameter_is_silently_ignored() -> None:
+    assert unmarked_and_unread() == []
 
 
 if __name__ == "__main__":

@@ -12,13 +12,11 @@ class Bounce:
         "50000",
         "How much of an undelivered message is returned in a bounce, in bytes; of a longer one only the headers are.",
         least=1,
-        pending=True,
     )
     bounce_template_file = text(
         "",
         "A file with texts for bounces and delay notices, in the format of bounce(5). Empty uses the texts that are "
         "built in.",
-        pending=True,
     )
     delay_warning_time = seconds(
         "0h",
@@ -59,26 +57,22 @@ class Notices:
         "resource, software",
         "Troubles that the postmaster gets mail about: bounce, 2bounce, delay, policy, protocol, resource, "
         "software, data.",
-        pending=True,
     )
     bounce_notice_recipient = text(
         "postmaster",
         "Who gets copies of the headers of returned mail, when bounce is among the troubles to report.",
         least=1,
-        pending=True,
     )
     notice_recipient_2bounce = text(
         "postmaster",
         "Who gets mail that could neither be delivered nor returned, when 2bounce is among the troubles to report.",
         least=1,
         name="2bounce_notice_recipient",
-        pending=True,
     )
     delay_notice_recipient = text(
         "postmaster",
         "Who gets copies of the headers of late mail, when delay is among the troubles to report.",
         least=1,
-        pending=True,
     )
     error_notice_recipient = text(
         "postmaster",

@@ -26,9 +26,7 @@ class Log:
         least=1,
     )
     postlogd_watchdog_timeout = seconds(
-        "10s",
-        "How long the log writer may be stuck before it is ended and started again.",
-        least=10,
+        "10s", "How long the log writer may be stuck before it is ended and started again.", least=10, pending=True
     )
     syslog_facility = text("mail", "The syslog facility that lines are logged under.", least=1)
     syslog_name = text(
@@ -51,6 +49,7 @@ class Log:
     respectful_logging = flag(
         "${{$compatibility_level} <level {3.6} ? {no} : {yes}}",
         "Whether log lines say allowlist and denylist. With no, they keep the words of Postfix before release 3.6.",
+        pending=True,
     )
     show_user_unknown_table_name = flag(
         "yes",

@@ -14,7 +14,9 @@ class LookupTables:
         "alias_maps name.",
         least=1,
     )
-    default_cache_db_type = text("btree", "The table type of the caches that programs write for themselves.")
+    default_cache_db_type = text(
+        "btree", "The table type of the caches that programs write for themselves.", pending=True
+    )
     lmdb_map_size = number(
         "16777216",
         "How large an LMDB table may be at first, in bytes. It grows by itself when it is full.",
@@ -119,5 +121,5 @@ class BerkeleyMigration:
     non_bdb_migration_service_name = text(
         "nbdb_reindex",
         "The service in Postfix that makes new indexes. The entry is accepted in master.cf and its work is done by "
-        "the reading programs.",
+        "the reading programs. The name has no effect.",
     )

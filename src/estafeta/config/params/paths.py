@@ -34,11 +34,12 @@ class Paths:
     )
     command_directory = text(
         "/usr/sbin",
-        "Where the administrator's commands, such as postconf and postqueue, are expected.",
+        "Where the administrator's commands, such as postconf and postqueue, are expected. "
+        "Postfix's installer uses it; here it has no effect.",
     )
     shlib_directory = text(
         "no",
-        "Where Postfix keeps its plug-in libraries. We have none, and the value only appears in what postconf prints.",
+        "Where Postfix keeps its plug-in libraries. We have none, so this has no effect.",
         least=1,
     )
     process_id_directory = text(
@@ -49,21 +50,47 @@ class Paths:
     alternate_config_directories = words(
         "",
         "Other configuration directories that commands with extra rights may be pointed to by ordinary users with "
-        "`-c`.",
+        "`-c`. Our commands have no extra rights, so this has no effect.",
     )
-    sendmail_path = text("/usr/sbin/sendmail", "Where the sendmail command is installed.", least=1)
-    newaliases_path = text("/usr/bin/newaliases", "Where the newaliases command is installed.", least=1)
-    mailq_path = text("/usr/bin/mailq", "Where the mailq command is installed.", least=1)
-    manpage_directory = text("/usr/local/man", "Where the manual pages are installed.", least=1)
-    html_directory = text("no", "Where the documentation in HTML is installed, or no.", least=1)
-    readme_directory = text("no", "Where the plain documentation is installed, or no.", least=1)
+    sendmail_path = text(
+        "/usr/sbin/sendmail",
+        "Where the sendmail command is installed. Postfix's installer uses it; here it has no effect.",
+        least=1,
+    )
+    newaliases_path = text(
+        "/usr/bin/newaliases",
+        "Where the newaliases command is installed. Postfix's installer uses it; here it has no effect.",
+        least=1,
+    )
+    mailq_path = text(
+        "/usr/bin/mailq",
+        "Where the mailq command is installed. Postfix's installer uses it; here it has no effect.",
+        least=1,
+    )
+    manpage_directory = text(
+        "/usr/local/man",
+        "Where the manual pages are installed. Postfix's installer uses it; here it has no effect.",
+        least=1,
+    )
+    html_directory = text(
+        "no",
+        "Where the documentation in HTML is installed, or no. Postfix's installer uses it; here it has no effect.",
+        least=1,
+    )
+    readme_directory = text(
+        "no",
+        "Where the plain documentation is installed, or no. Postfix's installer uses it; here it has no effect.",
+        least=1,
+    )
     sample_directory = text(
         "/etc/postfix",
         "Where sample configuration files used to be. It is no longer used.",
         least=1,
         obsolete=True,
     )
-    openssl_path = text("openssl", "The openssl command, for programs that create keys and certificates.", least=1)
+    openssl_path = text(
+        "openssl", "The openssl command, for programs that create keys and certificates.", least=1, pending=True
+    )
     mail_owner = text(
         "postfix",
         "The account that owns the queue and that most services run as. It must not be shared with any other use.",
@@ -90,7 +117,6 @@ class Instances:
     multi_instance_directories = words(
         "",
         "The configuration directories of the further instances, listed in the first instance's main.cf.",
-        pending=True,
     )
     multi_instance_enable = flag(
         "no",

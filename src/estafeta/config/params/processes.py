@@ -35,8 +35,10 @@ class Processes:
         "effect.",
         least=1,
     )
-    fork_attempts = number("5", "How often starting a process is tried before it counts as failed.", least=1)
-    fork_delay = seconds("1s", "The pause between two attempts to start a process.", least=1)
+    fork_attempts = number(
+        "5", "How often starting a process is tried before it counts as failed.", least=1, pending=True
+    )
+    fork_delay = seconds("1s", "The pause between two attempts to start a process.", least=1, pending=True)
     service_throttle_time = seconds(
         "60s",
         "How long master waits before it starts a service again whose process ended in trouble.",
@@ -48,9 +50,7 @@ class Processes:
         least=1,
     )
     application_event_drain_time = seconds(
-        "100s",
-        "How long postkick waits for a service to take up the request that it sent.",
-        least=1,
+        "100s", "How long postkick waits for a service to take up the request that it sent.", least=1, pending=True
     )
     master_service_disable = words(
         "",
@@ -67,11 +67,13 @@ class Processes:
         "TZ MAIL_CONFIG LANG",
         "Environment variables that commands and other programs outside the mail system get from us, and name=value "
         "settings.",
+        pending=True,
     )
     daemon_table_open_error_is_fatal = flag(
         "no",
         "Whether a program ends when a table cannot be opened. With no, it goes on, and whatever needs the table is "
         'answered "try later".',
+        pending=True,
     )
     trigger_timeout = seconds(
         "10s",

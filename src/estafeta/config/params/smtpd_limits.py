@@ -17,13 +17,11 @@ class SmtpdLimits:
         "${smtpd_per_record_deadline?{$smtpd_per_record_deadline}:{${stress?{yes}:{no}}}}",
         "Whether the time limit covers a whole command or reply instead of each read and write, so that a client "
         "cannot stay by sending a byte now and then.",
-        pending=True,
     )
     smtpd_min_data_rate = number(
         "500",
         "With deadlines per request: how many bytes a second content must arrive at the least, beyond the time limit.",
         least=1,
-        pending=True,
     )
     smtpd_error_sleep_time = seconds(
         "1s",

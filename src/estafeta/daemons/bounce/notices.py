@@ -112,6 +112,10 @@ def _postmaster_copy(conf: Config, kind: str, results: list[tuple[Recipient, Res
     return [Notice(kind, double_bounce_address(conf), recipient_of[kind][1](conf), False, True, results)]
 
 
+REPORTED_CLASSES = {"bounce", "2bounce", "delay"}
+"""The classes of notify_classes that are ours to report."""
+
+
 def classes(conf: Config) -> set[str]:
     """What the postmaster wants to hear of."""
     return {name.lower() for name in conf.notify_classes}

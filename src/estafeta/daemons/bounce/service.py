@@ -14,7 +14,16 @@ import msgspec
 
 from estafeta.base import log
 from estafeta.daemons.bounce import templates
-from estafeta.daemons.bounce.notices import LOGGED_AS, TEMPLATE_OF, Notice, action_of, due, sender_shown
+from estafeta.daemons.bounce.notices import (
+    LOGGED_AS,
+    REPORTED_CLASSES,
+    TEMPLATE_OF,
+    Notice,
+    action_of,
+    classes,
+    due,
+    sender_shown,
+)
 from estafeta.mail.dates import mail_date
 from estafeta.mail.envelope import Envelope
 from estafeta.mail.envelope import Recipient as EnvelopeRecipient
@@ -41,6 +50,10 @@ class BounceService(Service):
 
     async def open(self) -> None:
         self._templates = templates.load(self.conf)
+        missing = classes(self.conf) - REPORTED_CLASSES
+        if missing and self.conf.is_set("notify_classes"):
+            names = ", ".join(sorted(missing))
+            log.warning(f"{self.conf.origin('notify_classes')}: notify_classes: {names}: no such reports yet")
 
     async def start(self) -> None:
         self._submitter = Submitter()
