@@ -66,7 +66,7 @@ async def _unlisted(check: Check, restriction: Run, shown: str, kind: str) -> Re
         verdict = await restriction(check)
     except TableDown as error:
         log.warning(f"reject_unlisted: {error}")
-        return check.rejected(451, "4.3.0", "Temporary lookup failure")
+        return check.lookup_failed()
     if not isinstance(verdict, Refusal):
         return None
     if verdict.code >= 500 and check.defer_if_reject is not None:

@@ -8,6 +8,7 @@ writes only when it has to wait.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 
 from estafeta.base import log
@@ -167,9 +168,8 @@ class Session:
             check = Check(self, "CONNECT")
             refusal = await judge(check, policy.client, self.client.namaddr_plain, "Client host")
             if refusal is not None:
-                check.log("reject", str(refusal))
                 self.access_denied = True
-                self.say(self.refuse(refusal))
+                self.say(self.refused(check, refusal))
                 return
         self.stream.write(policy.greeting)
 
@@ -243,18 +243,18 @@ class Session:
 
     def say(self, reply: bytes) -> None:
         """Queue a reply. 421 and 521 end the session, as the codes say."""
+        if self.policy.conf.soft_bounce and reply.startswith(b"5"):
+            reply = softened(reply)
         self.stream.write(reply)
         if reply.startswith((b"421", b"521")):
             raise Hangup
 
-    def refuse(self, refusal: Refusal) -> bytes:
-        """The refusal as it goes to the client."""
-        return f"{refusal}\r\n".encode("utf-8", "surrogateescape")
-
     def refused(self, check: Check, refusal: Refusal) -> bytes:
-        """Log a refusal, and its reply."""
+        """Log a refusal; returns it as it goes to the client."""
+        if self.policy.conf.soft_bounce and refusal.code >= 500:
+            refusal = Refusal(refusal.code - 100, refusal.dsn, refusal.text)
         check.log("reject", str(refusal))
-        return self.refuse(refusal)
+        return f"{refusal}\r\n".encode("utf-8", "surrogateescape")
 
     # --- what is not a command
 
@@ -425,6 +425,14 @@ TALLIED = (
 
 def _ratio(done: int, asked: int) -> str:
     return str(asked) if done == asked > 0 else f"{done}/{asked}"
+
+
+def softened(reply: bytes) -> bytes:
+    """soft_bounce: 4xx in place of 5xx, and the class of the enhanced code likewise."""
+    return _HARD.sub(lambda hard: b"4" + hard[1] + (b"4." if hard[2] else b""), reply)
+
+
+_HARD = re.compile(rb"^5(\d\d[ -])(5\.)?", re.MULTILINE)
 
 
 def printable(text: str) -> str:

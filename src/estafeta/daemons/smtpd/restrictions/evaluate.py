@@ -125,6 +125,10 @@ class Check:
         """The same about another subject."""
         return Refusal(code, dsn, f"<{shown}>: {kind} rejected: {text}")
 
+    def lookup_failed(self) -> Refusal:
+        """A table cannot answer now."""
+        return Refusal(451, "4.3.0", f"<{self.shown}>: Temporary lookup failure")
+
     def tempfail(self, action: str, refusal: Refusal) -> Refusal | None:
         """A look-up that failed for now: refuse at once with `defer`, or later if nothing else does, by `action`."""
         if action.strip().lower() == "defer":
@@ -345,7 +349,7 @@ async def run_list(check: Check, steps: Steps) -> Verdict:
                 verdict = await step.run(check)
             except TableDown as error:
                 log.warning(f"{step.name}: {error}")
-                verdict = check.rejected(451, "4.3.0", "Temporary lookup failure")
+                verdict = check.lookup_failed()
             if verdict is None:
                 continue
             if verdict is PERMIT:

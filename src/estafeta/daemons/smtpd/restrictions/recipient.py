@@ -49,7 +49,8 @@ async def defer_unauth_destination(check: Check) -> Verdict:
     """The same with a temporary answer, so that a mistake in the configuration loses no mail."""
     if not check.recipient or await authorized(check):
         return None
-    return Refusal(454, "4.7.1", f"<{check.recipient}>: Relay access denied")
+    code = check.policy.conf.relay_domains_reject_code
+    return Refusal(400 + code % 100, "4.7.1", f"<{check.recipient}>: Relay access denied")
 
 
 @restriction("reject_non_fqdn_recipient")
