@@ -17,14 +17,15 @@ from typing import TypeVar
 
 from estafeta.base import log
 from estafeta.mail.envelope import Envelope, Trouble
-from estafeta.queue import scan
+from estafeta.queue import handover, scan
 from estafeta.queue.files import MessageFiles
+from estafeta.queue.handover import Handover, HandoverWriter, Heard, Kept, Results
 from estafeta.queue.journal import SUFFIX, SpoolError
 from estafeta.queue.place import Place
 from estafeta.queue.progress import Marks, ProgressJournal
 from estafeta.queue.record import Damaged, Foreign
 from estafeta.queue.segments import Segments
-from estafeta.queue.spool import MessageGone
+from estafeta.queue.spool import MessageGone, Reader
 
 LOCK = "active/spool.lock"
 WRITE_INTERVAL = 0.05
@@ -46,6 +47,24 @@ class Found:
     place: Place
     envelope: Envelope
     failed: dict[int, Trouble] = field(default_factory=dict)
+    heard: dict[int, Heard] = field(default_factory=dict)
+    """What a process before us has heard of recipients in this attempt."""
+    wishes: list[str] = field(default_factory=list)
+    """What it was asked to do with the message, see `handover.py`."""
+    out: list[int] = field(default_factory=list)
+    """Recipients that are still being delivered by order of a process before us: `returned` tells how that ended, and
+    until then the message is not to be finished."""
+
+
+@dataclass(slots=True)
+class Returned:
+    """What became of recipients of a message that were `out`. Nothing is known of those not in `heard`."""
+
+    queue_id: str
+    recipients: list[int]
+    heard: dict[int, Heard]
+    last: bool
+    """Nobody else works on the message now; it may be finished."""
 
 
 class Keeper:
@@ -73,6 +92,10 @@ class Keeper:
         self._foreign: set[str] = set()
         """Files that are not ours: they are left alone, and reported once."""
         self._unlinks: list[str] = []
+        self._handovers: list[Handover] = []
+        """Those of processes that still live."""
+        self._heard: Results = {}
+        self._wishes: dict[str, list[str]] = {}
         self._thread = ThreadPoolExecutor(1, "keeper")
         self._timer: asyncio.TimerHandle | None = None
         self._lock_fd = -1
@@ -80,7 +103,10 @@ class Keeper:
     # --- beginning
 
     def lock(self) -> None:
-        """Take the spool and replay the progress journal. Raises SpoolBusy if another process has it."""
+        """Take the spool, replay the progress journal and what earlier processes have left in handovers.
+
+        Raises SpoolBusy if another process has it. Messages that `away` tells of are left alone by all else here.
+        """
         fd = os.open(os.path.join(self._directory, LOCK), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -153,18 +179,112 @@ class Keeper:
     def _begin(self) -> None:
         """Read what was, write it anew, so that only one file matters."""
         marks = self._progress.replay()
+        over = []
+        for each in handover.find(self._directory):
+            if each.ended():
+                each.read()
+                over.append(each)
+                marks.add(_final(each.results))
+            else:
+                self._handovers.append(each)
+            self._remember(each)
         for path, offsets in marks.released.items():
             if os.path.exists(os.path.join(self._directory, path)):
                 for offset in offsets:
                     self._segments.release(path, offset)
         self._state = Marks(done=marks.done, failed={name: some for name, some in marks.failed.items() if some})
+        for each in over:
+            for queue_id, heard in each.results.items():
+                self._heard.setdefault(queue_id, {}).update(heard)
         self._progress.begin(self._snapshot())
+        for each in over:
+            each.remove()
+        for each in self._handovers:
+            for kept in each.kept.values():
+                self.arrived(kept.place)  # so that neither a scan nor a notice brings it
 
     def _with_progress(self, place: Place, envelope: Envelope) -> Found:
-        done = self._state.done.get(envelope.queue_id)
+        queue_id = envelope.queue_id
+        done = self._state.done.get(queue_id)
         if done:
             envelope.done = sorted({*envelope.done, *done})
-        return Found(place, envelope, dict(self._state.failed.get(envelope.queue_id, {})))
+        failed = self._state.failed.get(queue_id, {})
+        settled = set(envelope.done) if failed else ()
+        found = Found(place, envelope, {index: trouble for index, trouble in failed.items() if index not in settled})
+        if self._heard or self._wishes or self._handovers:
+            found.heard = self._heard.get(queue_id, {})
+            found.wishes = self._wishes.get(queue_id, [])
+            found.out = self._out(queue_id)
+        return found
+
+    # --- handovers
+
+    def _remember(self, each: Handover) -> None:
+        for queue_id, kept in each.kept.items():
+            if kept.wishes:
+                self._wishes[queue_id] = sorted({*self._wishes.get(queue_id, []), *kept.wishes})
+            if kept.heard:
+                self._heard.setdefault(queue_id, {}).update(kept.heard)
+
+    def _out(self, queue_id: str) -> list[int]:
+        return sorted(
+            index for each in self._handovers if queue_id in each.kept for index in each.kept[queue_id].recipients
+        )
+
+    @property
+    def away(self) -> set[str]:
+        """Ids of messages that a process before us still works on."""
+        return {queue_id for each in self._handovers for queue_id in each.kept}
+
+    def load_away(self) -> list[Found]:
+        """Those messages. Blocks. What cannot be read is left alone, with a warning, until the next start."""
+        found: dict[str, Found] = {}
+        reader = Reader(directory=self._directory)
+        for each in self._handovers:
+            for queue_id, kept in each.kept.items():
+                try:
+                    if kept.place.path.endswith(SUFFIX):
+                        found[queue_id] = self._with_progress(kept.place, reader.envelope(kept.place))
+                    else:
+                        found[queue_id] = self._with_progress(*self._files.load(kept.place.path))
+                except (OSError, Damaged, Foreign) as error:
+                    log.warning(f"{queue_id}: {kept.place.path}: {error}: left alone until the next start")
+        reader.close()
+        return list(found.values())
+
+    async def returned(self) -> list[Returned]:
+        """What came back since the last call, because the process that waited for it has ended. It is marked.
+
+        Raises SpoolError or OSError: what has not come back does so at the next call.
+        """
+        back: list[Returned] = []
+        for each in list(self._handovers):
+            if not await self._run(each.ended):
+                continue
+            await self._run(each.read)
+            self._state.add(_final(each.results))
+            self._unwritten.add(_final(each.results))
+            await self.sync()
+            await self._run(each.remove)
+            self._handovers = [other for other in self._handovers if other is not each]
+            for queue_id, kept in each.kept.items():
+                heard = each.results.get(queue_id, {})
+                back.append(Returned(queue_id, kept.recipients, heard, queue_id not in self.away))
+        return back
+
+    async def hand_over(self, kept: dict[str, Kept]) -> HandoverWriter:
+        """Give the spool to the next process, but for what is in `kept`.
+
+        Durable on return; the keeper is closed then, and the writer takes what is still to come. Raises SpoolError:
+        then nothing has changed.
+        """
+        await self.sync()
+        try:
+            writer = await self._run(lambda: HandoverWriter(kept, directory=self._directory))
+        except OSError as error:
+            raise SpoolError(error.errno, f"write to active/: {error.strerror}") from error
+        await self.close()
+        return writer
 
     # --- what happens to messages
 
@@ -244,7 +364,10 @@ class Keeper:
 
     def deferred(self) -> Iterator[tuple[str, float, str]]:
         """(queue id, due, path) of every deferred message. Blocks: run it in a thread where there may be many."""
-        return (each for each in self._files.listing("deferred") if each[2] not in self._foreign)
+        away = self.away
+        return (
+            each for each in self._files.listing("deferred") if each[2] not in self._foreign and each[0] not in away
+        )
 
     def held(self) -> Iterator[tuple[str, float, str]]:
         """(queue id, due, path) of every held message. Blocks."""
@@ -308,6 +431,9 @@ class Keeper:
         await self.sync()
         self._thread.shutdown()
         self._progress.close()
+        for each in self._handovers:
+            each.close()
+        self._handovers = []
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
             self._lock_fd = -1
@@ -336,6 +462,9 @@ class Keeper:
     def _forget(self, queue_id: str) -> None:
         self._state.done.pop(queue_id, None)
         self._state.failed.pop(queue_id, None)
+        if self._heard or self._wishes:
+            self._heard.pop(queue_id, None)
+            self._wishes.pop(queue_id, None)
 
     def _drop_segment(self, path: str) -> None:
         self._segments.forget(path)
@@ -367,3 +496,18 @@ class Keeper:
 
     async def _run(self, work: Callable[..., _T], *arguments: object) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+
+
+def _final(results: Results) -> Marks:
+    """Those results that nothing can change."""
+    marks = Marks()
+    for queue_id, heard in results.items():
+        done = [index for index, each in heard.items() if each.status == "sent"]
+        if done:
+            marks.done[queue_id] = done
+        failed = {index: each for index, each in heard.items() if each.status == "bounced"}
+        if failed:
+            marks.failed[queue_id] = {
+                index: Trouble(each.dsn, each.text, each.remote_mta, each.diagnostic) for index, each in failed.items()
+            }
+    return marks

@@ -57,24 +57,28 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Marks).decode
 
 
-def _frame(marks: Marks) -> bytes:
-    packed = _encode(marks)
+def frame(packed: bytes) -> bytes:
+    """Bytes that tell whether they are whole."""
     return len(packed).to_bytes(4, "big") + zlib.crc32(packed).to_bytes(4, "big") + packed
 
 
-def _frames(data: bytes) -> Iterator[Marks]:
-    """Every intact frame; what follows the first damaged one was never synced."""
+def frames(data: bytes) -> Iterator[bytes]:
+    """What is in every intact frame; what follows the first damaged one was never synced."""
     start = 0
     while len(data) - start >= 8:
         length = int.from_bytes(data[start : start + 4], "big")
         packed = data[start + 8 : start + 8 + length]
         if len(packed) < length or zlib.crc32(packed) != int.from_bytes(data[start + 4 : start + 8], "big"):
             return
-        try:
-            yield _decode(packed)
-        except (msgspec.DecodeError, msgspec.ValidationError):
-            return
+        yield packed
         start += 8 + length
+
+
+def _marks(data: bytes) -> Iterator[Marks]:
+    try:
+        yield from map(_decode, frames(data))
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        return
 
 
 class ProgressJournal:
@@ -91,7 +95,7 @@ class ProgressJournal:
         marks = Marks()
         for path in self._files():
             with open(path, "rb") as file:
-                for later in _frames(file.read()):
+                for later in _marks(file.read()):
                     marks.add(later)
         return marks
 
@@ -99,10 +103,10 @@ class ProgressJournal:
         """A new file that holds `snapshot`; then the older ones go. Raises OSError: the old file stays in use."""
         older = self._files()
         path = os.path.join(self._directory, FOLDER, f"{take_serial(self._directory):012X}{SUFFIX}")
-        frame = _frame(snapshot)
+        framed = frame(_encode(snapshot))
         fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
-            write_all(fd, (frame,))
+            write_all(fd, (framed,))
             os.fdatasync(fd)
             fsync_folder(os.path.dirname(path))
         except OSError:
@@ -111,19 +115,19 @@ class ProgressJournal:
             raise
         if self._fd >= 0:
             os.close(self._fd)
-        self._fd, self._size, self._path = fd, len(frame), path
+        self._fd, self._size, self._path = fd, len(framed), path
         for old in older:
             os.unlink(old)
 
     def write(self, marks: Marks) -> None:
         """Append. Raises OSError; the caller keeps the marks and writes them again."""
-        frame = _frame(marks)
+        framed = frame(_encode(marks))
         try:
-            write_all(self._fd, (frame,))
+            write_all(self._fd, (framed,))
         except OSError:
             os.ftruncate(self._fd, self._size)
             raise
-        self._size += len(frame)
+        self._size += len(framed)
 
     def sync(self) -> None:
         """Make durable what was written. Raises OSError: what was written since the last time is then in doubt."""

@@ -66,7 +66,11 @@ class Spool:
     async def begin_large(self, queue_id: str, head: bytes) -> LargeMessage:
         """A message that streams to a file of its own. Raises SpoolError."""
         message = LargeMessage(self.directory, queue_id)
-        await message.write_head(head)
+        try:
+            await message.write_head(head)
+        except SpoolError:
+            await message.abandon()
+            raise
         return message
 
     async def stop(self) -> None:
@@ -179,15 +183,11 @@ class Reader:
 
     def pieces(self, place: Place, size: int = 65536) -> Iterator[bytes]:
         """Header block and body, `size` bytes at a time. The file is kept open meanwhile, even if it is moved."""
-        with _OpenFile(self._open(place.path)) as fd:
-            start = place.offset + record.HEADER_SIZE
-            end = start + place.head + place.body
-            while start < end:
-                piece = os.pread(fd, min(size, end - start), start)
-                if not piece:
-                    raise record.Damaged(f"{place.path}: shorter than its record says")
-                yield piece
-                start += len(piece)
+        return self.opened(place)(size)
+
+    def opened(self, place: Place) -> OpenContent:
+        """The same for whoever reads later, or more than once, or without the right to open the file."""
+        return OpenContent(self._open(place.path), place)
 
     def envelope(self, place: Place) -> Envelope:
         """The envelope as first stored, without amendments."""
@@ -227,6 +227,32 @@ class Reader:
             os.close(self._segments.popitem(last=False)[1])
         fd = self._segments[path] = self._open(path)
         return fd
+
+
+class OpenContent:
+    """A message whose file is open: call it for its pieces. The file is closed when nobody holds this any more."""
+
+    __slots__ = ("_fd", "_place")
+
+    def __init__(self, fd: int, place: Place) -> None:
+        """`fd` is taken over."""
+        self._fd = fd
+        self._place = place
+
+    def __call__(self, size: int = 65536) -> Iterator[bytes]:
+        """Header block and body, `size` bytes at a time. Raises Damaged."""
+        place = self._place
+        start = place.offset + record.HEADER_SIZE
+        end = start + place.head + place.body
+        while start < end:
+            piece = os.pread(self._fd, min(size, end - start), start)
+            if not piece:
+                raise record.Damaged(f"{place.path}: shorter than its record says")
+            yield piece
+            start += len(piece)
+
+    def __del__(self) -> None:
+        os.close(self._fd)
 
 
 class _OpenFile:

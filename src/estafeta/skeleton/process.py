@@ -35,8 +35,9 @@ from .log_targets import Target
 from .service import Context, Service
 from .slots import Pot, Slots
 
-READY, USED, BUSY, FREE = b"R", b"U", b"B", b"F"
-"""What a process tells master: it accepts clients; it has served one; it takes no more; it does again."""
+READY, USED, BUSY, FREE, LEAVING = b"R", b"U", b"B", b"F", b"L"
+"""What a process tells master: it accepts clients; it has served one; it takes no more; it does again; it stays only to
+finish something, and the next one may start."""
 FINISH, NEW_LOG = b"D", b"L"
 """What master tells a process: serve who is in, and end; the log goes to the descriptor that comes along."""
 
@@ -74,6 +75,7 @@ def run(launch: Launch, channel: socket.socket) -> NoReturn:
         Path("/proc/self/comm").write_text(entry.program)
     # What lives long was frozen before the fork; what a message needs is mostly freed without the collector.
     gc.set_threshold(20_000, 20, 20)
+    sys.setswitchinterval(0.0001)
     code = 1
     try:
         os.chdir(conf.queue_directory)
@@ -176,7 +178,32 @@ class Process:
                 await asyncio.wait_for(self._settled.wait(), left)
             if self._patience is not None and deadline is None:
                 deadline = self._loop.time() + self._patience  # a reload became a stop
-        await self._service.stop()
+        try:
+            if self._patience is None:
+                await self._hand_over()
+        finally:
+            await self._service.stop()
+
+    async def _hand_over(self) -> None:
+        """Let the service finish what its successor cannot, until it has or everything stops."""
+        left = asyncio.Event()
+
+        def make_way() -> None:
+            self._tell(LEAVING)
+            left.set()
+
+        async def stopped() -> None:
+            while self._patience is None:
+                self._settled.clear()
+                await self._settled.wait()
+            await left.wait()
+
+        work, stop = self._loop.create_task(self._service.hand_over(make_way)), self._loop.create_task(stopped())
+        await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        work.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await work
 
     def end(self, patience: float | None) -> None:
         """Finish; clients get `patience` seconds, or (None) as long as they take."""

@@ -73,5 +73,10 @@ class Service:
         """The process is to end and takes no more clients: those that are in may be asked to leave (a 421 to an SMTP
         client that is between messages). Not called again; `stop` follows when all have released."""
 
+    async def hand_over(self, make_way: Callable[[], None]) -> None:
+        """All clients are served, and a new process is to take our place (reload); `stop` follows. For a service of
+        which only one process may run: `make_way()` lets the next one start, while we finish what it cannot. Cancelled
+        after that when everything is to stop."""
+
     async def stop(self) -> None:
         """All clients are served: give back what outlives them, write what is unsaved."""

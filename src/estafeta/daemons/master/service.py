@@ -17,7 +17,7 @@ from estafeta.base import log
 from estafeta.config.instance import Config
 from estafeta.config.master_cf import ServiceEntry
 from estafeta.skeleton.log_targets import Target
-from estafeta.skeleton.process import BUSY, FREE, USED, Launch
+from estafeta.skeleton.process import BUSY, FREE, LEAVING, USED, Launch
 from estafeta.skeleton.service import Context
 from estafeta.skeleton.slots import Pot, share
 
@@ -67,7 +67,7 @@ class RunningService:
 
     @property
     def single(self) -> bool:
-        """Whether a process has to wait for the end of the one before it."""
+        """Whether a process has to wait until the one before it ends, or makes way."""
         return self.entry.program in SINGLE
 
     @property
@@ -81,7 +81,7 @@ class RunningService:
         """The groups of sockets whose clients have nobody to serve them."""
         if self.target is None or self.throttled:
             return
-        if self.single and self.workers:
+        if self.single and any(not worker.leaving for worker in self.workers):
             return
         serving = [worker for worker in self.workers if not worker.retired]
         if self.sockets.spread:
@@ -149,6 +149,10 @@ class RunningService:
                 worker.free = False
             elif word == FREE:
                 worker.free = True
+            elif word == LEAVING:
+                worker.leaving = worker.retired = True
+                if self.entry.wakeup:
+                    self.wake()  # the one before may have taken the wakeup that was meant for the next
 
     def ended(self, worker: Worker, status: int) -> bool:
         """A process ended, with `status` as waitpid has it. Whether that was a bad start, which throttles the

@@ -377,7 +377,7 @@ class Supervisor:
 
     def _insist(self, service: RunningService, worker: Worker) -> None:
         """A process that its successor waits for does not end."""
-        if worker in service.workers:
+        if worker in service.workers and not worker.leaving:
             log.warning(f"process {service.program_path} pid {worker.pid} does not end after a reload: killed")
             worker.signal(signal.SIGKILL)
 

@@ -34,6 +34,8 @@ class Worker:
     used: bool = False
     retired: bool = False
     """Whether it was told to finish."""
+    leaving: bool = False
+    """Whether it stays only to finish something, and holds up nobody."""
     ordered_to_die: bool = False
 
     def finish(self) -> None:

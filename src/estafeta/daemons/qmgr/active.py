@@ -27,7 +27,8 @@ from estafeta.mail.address import quote, split, split_extension
 from estafeta.mail.envelope import NOTIFY_SUCCESS, TRACE_VERIFY, Envelope, Trouble
 from estafeta.mail.logline import delays_of, delivery_line
 from estafeta.net.frames import connect
-from estafeta.queue.keeper import Found
+from estafeta.queue.handover import Heard, Kept
+from estafeta.queue.keeper import Found, Returned
 from estafeta.queue.place import Place
 from estafeta.queue.record import Damaged
 from estafeta.queue.spool import MessageGone
@@ -96,6 +97,8 @@ class ActiveQueue:
         self._deferred_turn = False
         self._due_timer: asyncio.TimerHandle | None = None
         self.stopping = False
+        self._told: Callable[[str, dict[int, Heard]], None] | None = None
+        """Who hears reports since another qmgr has the messages."""
         finish.queue = self
 
     # --- in
@@ -254,28 +257,76 @@ class ActiveQueue:
         envelope = found.envelope
         if envelope.queue_id in self.active:
             return
-        self._count += 1
-        message = Message(found.place, envelope, self._count, now)
-        if envelope.hold_reason:
-            # Held when it arrived, but we were not there to move it.
-            message.hold = True
-            message.todo = []
-        elif found.failed:
-            message.failed = {index: _result(trouble) for index, trouble in found.failed.items()}
-            message.todo = [index for index in message.todo if index not in found.failed]
+        message = self._admitted(found, now)
         if self.flushed:
             message.flushed = envelope.queue_id in self.flushed
             self.flushed.discard(envelope.queue_id)
         if self.expire:
             message.expire = envelope.queue_id in self.expire
             self.expire.discard(envelope.queue_id)
-        self.active[envelope.queue_id] = message
         if not message.hold:
             log.info(
                 f"{envelope.queue_id}: from=<{quote(envelope.sender)}>, size={envelope.size}, "
                 f"nrcpt={len(envelope.recipients)} (queue active)"
             )
         await self._route(message)
+
+    def _admitted(self, found: Found, now: float) -> Message:
+        """The message, with what is known of its recipients."""
+        self._count += 1
+        message = self.active[found.envelope.queue_id] = Message(found.place, found.envelope, self._count, now)
+        if found.envelope.hold_reason:
+            # Held when it arrived, but we were not there to move it.
+            message.hold = True
+            message.todo = []
+            return message
+        if found.failed:
+            message.failed = {index: _result(trouble) for index, trouble in found.failed.items()}
+        for index, heard in found.heard.items():
+            self._recall(message, index, _result_of(heard))
+        if found.failed or found.heard or found.out:
+            known = {*found.failed, *found.heard, *found.out}
+            message.todo = [index for index in message.todo if index not in known]
+        message.wish(found.wishes)
+        return message
+
+    def _recall(self, message: Message, index: int, result: Result) -> None:
+        """A recipient that was tried by order of the qmgr before us; what is final is among the marks already."""
+        if result.status == "deferred" and not message.envelope.trace & TRACE_VERIFY:
+            if message.deferred is None:
+                message.deferred = {}
+            message.deferred[index] = result
+            return
+        counts = result.status == "sent" or message.envelope.trace & TRACE_VERIFY
+        if counts and self._is_reported(message.envelope, index, result):
+            self._keep(message, index, result)
+
+    # --- what the qmgr before us still delivers
+
+    def away(self, found: Found) -> None:
+        """A message that counts as being delivered until `returned` tells the last about it. The rest of its
+        recipients need not wait."""
+        message = self._admitted(found, self._clock())
+        message.away = True
+        self._count_in(message)
+        self._refill.append(message)
+        self.wake()
+
+    def returned(self, back: Returned) -> None:
+        """What became of some of its recipients. Those that nobody knows anything of are tried anew."""
+        message = self.active.get(back.queue_id)
+        if message is None or not message.away:
+            return
+        if not message.withdrawn:
+            message.todo += [index for index in back.recipients if index not in back.heard]
+        if back.last:
+            message.away = False
+            message.pending -= 1
+            self.recipients -= 1
+        self._settle(message, list(back.heard), [_result_of(heard) for heard in back.heard.values()])
+        if message.todo:
+            self._refill.append(message)
+            self.wake()
 
     # --- routing
 
@@ -313,6 +364,7 @@ class ActiveQueue:
                 envelope.done.append(index)
                 return True
             address = envelope.redirect
+            recipient.original = recipient.original or recipient.address
         try:
             resolved = await self._routing.resolve(address, envelope.sender)
         except TableDown as error:
@@ -432,18 +484,28 @@ class ActiveQueue:
     def delivered(self, entry: Entry, results: list[Result]) -> None:
         """An agent has reported. LOST results, which no agent has logged, are logged here."""
         message: Message = entry.job.message
-        envelope = message.envelope
+        if results[0] is LOST:
+            for index in entry.recipients:
+                self.log_recipient(message, index, "deferred", LOST.dsn, LOST.text)
+        if self._told is not None:
+            self._told(message.queue_id, dict(zip(entry.recipients, map(_heard_of, results), strict=True)))
+            return
         count = len(entry.recipients)
         message.pending -= count
         self.recipients -= count
+        self._settle(message, entry.recipients, results)
+
+    def _settle(self, message: Message, recipients: list[int], results: list[Result]) -> None:
+        """Note what became of recipients; if they were the last ones, the attempt is over."""
+        envelope = message.envelope
         sent: list[int] = []
         failed: dict[int, Trouble] | None = None
-        for index, result in zip(entry.recipients, results, strict=True):
+        for index, result in zip(recipients, results, strict=True):
             if envelope.trace & TRACE_VERIFY:
                 self._keep(message, index, result)
             elif result.status == "sent":
                 sent.append(index)
-                if envelope.trace or (envelope.recipients[index].notify & NOTIFY_SUCCESS and result.action):
+                if self._is_reported(envelope, index, result):
                     self._keep(message, index, result)
             elif result.status == "bounced":
                 if message.failed is None:
@@ -455,8 +517,6 @@ class ActiveQueue:
                 if message.deferred is None:
                     message.deferred = {}
                 message.deferred[index] = result
-                if result is LOST:
-                    self.log_recipient(message, index, "deferred", result.dsn, result.text)
         if sent:
             envelope.done += sent
         if failed:
@@ -471,6 +531,11 @@ class ActiveQueue:
             self._refill.extend(self._starved)
             self._starved.clear()
             self.wake()
+
+    @staticmethod
+    def _is_reported(envelope: Envelope, index: int, result: Result) -> bool:
+        """Whether the sender wants to hear of it even if it went well."""
+        return bool(envelope.trace or (envelope.recipients[index].notify & NOTIFY_SUCCESS and result.action))
 
     @staticmethod
     def _keep(message: Message, index: int, result: Result) -> None:
@@ -552,21 +617,60 @@ class ActiveQueue:
         for agents in self.transports.values():
             agents.flush()
 
-    async def stop(self, patience: float) -> None:
-        """Take nothing more; give agents `patience` seconds to report on what they have."""
+    # --- the end
+
+    async def rest(self, patience: float) -> bool:
+        """Take nothing more; give agents `patience` seconds to report on what they have. Whether they have."""
         self.stopping = True
         if self._due_timer is not None:
             self._due_timer.cancel()
         for agents in self.transports.values():
             agents.end()
         deadline = self._loop.time() + patience
-        everyone = self.transports.values()
-        while any(agents.scheduler.busy for agents in everyone) and self._loop.time() < deadline:  # noqa: ASYNC110
+        while self.busy and self._loop.time() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
+        return not self.busy
+
+    @property
+    def busy(self) -> bool:
+        """Agents have something of ours."""
+        return any(agents.scheduler.busy for agents in self.transports.values())
+
+    def leave(self, told: Callable[[str, dict[int, Heard]], None]) -> dict[str, Kept]:
+        """Another qmgr takes over. Returns what it has to know; what agents report from now on goes to
+        `told(queue id, {index of a recipient: what became of it})` and nowhere else."""
+        self._told = told
+        for task in self._tasks:
+            task.cancel()
+        out: dict[str, list[int]] = {}
+        for agents in self.transports.values():
+            for entry in agents.leave():
+                out.setdefault(entry.job.message.queue_id, []).extend(entry.recipients)
+        kept: dict[str, Kept] = {}
+        for queue_id, message in self.active.items():
+            if queue_id not in out and not message.away:
+                continue
+            known = {**(message.sent or {}), **(message.deferred or {})}
+            heard = {index: _heard_of(result) for index, result in known.items()}
+            if queue_id in out or heard or message.wishes:
+                kept[queue_id] = Kept(message.place, out.get(queue_id, []), heard, message.wishes)
+        return kept
+
+    async def stop(self, patience: float) -> None:
+        """Take nothing more; agents have `patience` seconds, then the connections close."""
+        await self.rest(patience)
         for task in self._tasks:
             task.cancel()
         for agents in self.transports.values():
             agents.close()
+
+
+def _heard_of(result: Result) -> Heard:
+    return Heard(*(getattr(result, name) for name in Heard.__struct_fields__))
+
+
+def _result_of(heard: Heard) -> Result:
+    return Result(*(getattr(heard, name) for name in Result.__struct_fields__))
 
 
 def _result(trouble: Trouble) -> Result:

@@ -125,6 +125,8 @@ class Agents:
         self._tick: asyncio.TimerHandle | None = None
         self._resume: asyncio.TimerHandle | None = None
         self.closing = False
+        self.leaving = False
+        """Another qmgr schedules now; reports on what agents have are still taken."""
 
     # --- what happens
 
@@ -143,7 +145,7 @@ class Agents:
             results = [LOST] * len(entry.recipients)
         orphans = self.scheduler.finished(entry, now, dead)
         self._delivered(entry, results)
-        if orphans and dead is not None:
+        if orphans and dead is not None and not self.closing:
             self._put_off(orphans, suspended(dead))
 
     def lost(self, worker: Worker) -> None:
@@ -152,7 +154,7 @@ class Agents:
             self._workers.remove(worker)
         entries = list(worker.busy.values())
         worker.busy.clear()
-        if self.closing:
+        if self.closing and not self.leaving:
             # We end, and so does the agent: the next qmgr finds the mail as it is and sends it at once.
             self.scheduler.busy -= len(entries)
             return
@@ -162,6 +164,8 @@ class Agents:
         for entry in entries:
             self.scheduler.finished(entry, now)
             self._delivered(entry, [LOST] * len(entry.recipients))
+        if self.leaving:
+            return
         # An agent that dies before it ever answers would die again at once.
         if not worker.ending and not worker.answered and (entries or self.scheduler.todo):
             self._suspend(UNAVAILABLE if not entries else (LOST.dsn, LOST.text))
@@ -175,17 +179,34 @@ class Agents:
     def end(self) -> None:
         """No more deliveries; reports are still taken."""
         self.closing = True
+        self.leaving = False
+
+    def leave(self) -> list[Entry]:
+        """Another qmgr takes over: each connection closes when everything that it carries is reported. Returns that."""
+        self.leaving = True
+        self._end_timers()
+        entries: list[Entry] = []
+        for worker in list(self._workers):
+            worker.ending = True
+            entries += worker.busy.values()
+            if not worker.busy:
+                worker.close()
+        return entries
 
     def close(self) -> None:
         """The connections close, whatever they have."""
+        self.leaving = False
+        self._end_timers()
+        for worker in list(self._workers):
+            worker.close()
+
+    def _end_timers(self) -> None:
         self.closing = True
         for timer in (self._tick, self._resume):
             if timer is not None:
                 timer.cancel()
         if self._connecting is not None:
             self._connecting.cancel()
-        for worker in list(self._workers):
-            worker.close()
 
     # --- handing over
 

@@ -33,7 +33,8 @@ class Incoming:
     def add(self, found: Found) -> None:
         count = len(found.envelope.recipients)
         # What progress says is with the envelope; one without any can be read again from its place.
-        if self._recipients + count > self._limit and not found.failed and not found.envelope.done:
+        plain = not (found.failed or found.envelope.done or found.heard or found.wishes)
+        if plain and self._recipients + count > self._limit:
             self._waiting.append(found.place)
             return
         self._recipients += count

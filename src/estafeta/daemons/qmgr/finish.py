@@ -59,6 +59,7 @@ class Finish:
         self._tasks: set[asyncio.Task[None]] = set()
         self._moves: dict[str, list[Message]] = {"deferred": [], "hold": []}
         self._moving = False
+        self._stopped = False
 
     def finish(self, message: Message) -> None:
         """`message` has been tried. The common case, everything sent, needs no waiting."""
@@ -175,6 +176,8 @@ class Finish:
         self._move("hold" if message.hold else "deferred", message)
 
     def _move(self, queue: str, message: Message) -> None:
+        if self._stopped:
+            return
         self._moves[queue].append(message)
         if not self._moving:
             self._moving = True
@@ -225,10 +228,14 @@ class Finish:
         log.warning(f"{message.queue_id}: {error}: will try again")
         self._loop.call_later(self._conf.transport_retry_time, self._move, queue, message)
 
-    async def stop(self) -> None:
-        """What is being written is finished; what waits for another service is left for the next start."""
+    async def stop(self, patience: float = 0.0) -> None:
+        """What is being written is finished; other services have `patience` seconds to answer, and what they do not
+        is left for the next start."""
+        if self._tasks and patience:
+            await asyncio.wait(self._tasks, timeout=patience)
         while self._moving:  # noqa: ASYNC110 - once in the life of the process
             await asyncio.sleep(0.01)
+        self._stopped = True
         for task in list(self._tasks):
             task.cancel()
 

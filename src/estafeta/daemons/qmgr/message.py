@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from estafeta.mail.envelope import Envelope
+from estafeta.queue import handover
 from estafeta.queue.place import Place
 from estafeta.services.delivery import Result
 
@@ -20,6 +21,7 @@ class Message:
 
     __slots__ = (
         "activated",
+        "away",
         "deferred",
         "deleted",
         "envelope",
@@ -53,6 +55,8 @@ class Message:
         else:
             self.todo = list(range(len(envelope.recipients) - 1, -1, -1))
         self.pending = 0
+        self.away = False
+        """A qmgr before us has deliveries of it under way; that counts as one pending recipient."""
         self.reading = False
         """Somebody is routing recipients of it now."""
         self.sent: dict[int, Result] | None = None
@@ -79,6 +83,28 @@ class Message:
             and self.sent is None
             and not (self.hold or self.requeue or self.expire)
         )
+
+    @property
+    def wishes(self) -> list[str]:
+        """What was asked for and waits for the end of deliveries, as a handover says it."""
+        every = (
+            (self.deleted, handover.DELETE),
+            (self.hold, handover.HOLD),
+            (self.requeue, handover.REQUEUE),
+            (self.expire, handover.EXPIRE),
+        )
+        return [word for wanted, word in every if wanted]
+
+    def wish(self, words: list[str]) -> None:
+        """Take such wishes over: nothing more of the message is sent in this attempt."""
+        if not words:
+            return
+        self.deleted = handover.DELETE in words
+        self.hold = self.hold or handover.HOLD in words
+        self.requeue = handover.REQUEUE in words
+        self.expire = handover.EXPIRE in words
+        self.withdrawn = True
+        self.todo = []
 
     @property
     def over(self) -> bool:

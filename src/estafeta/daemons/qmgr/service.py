@@ -18,11 +18,13 @@ from estafeta.base import log
 from estafeta.config.processes import worker_processes
 from estafeta.daemons.qmgr.active import ActiveQueue
 from estafeta.daemons.qmgr.control import QueueControl
+from estafeta.daemons.qmgr.departure import Departure
 from estafeta.daemons.qmgr.finish import Asks, Finish
 from estafeta.daemons.qmgr.limits import Limits
 from estafeta.daemons.qmgr.message import Message
 from estafeta.daemons.qmgr.resubmit import resubmit
 from estafeta.net.frames import Frames
+from estafeta.queue.handover import HandoverWriter
 from estafeta.queue.journal import SpoolError
 from estafeta.queue.keeper import LOCK, Keeper, SpoolBusy
 from estafeta.queue.spool import Reader
@@ -33,8 +35,15 @@ from estafeta.skeleton.service import Service
 
 LOCK_PATIENCE = 30.0
 """Seconds that a command, or a qmgr that is ending, may still hold the spool."""
-STOP_PATIENCE = 5.0
-"""Seconds that agents get to report on what they have when we end; what they do not report is delivered again."""
+STOP_PATIENCE = 3.0
+"""Seconds that agents get to report on what they have when everything stops; what they do not report is delivered
+again. They have no more time themselves."""
+HANDOVER_PATIENCE = 1.0
+"""Seconds that agents get before another qmgr takes over; then we stay until they have reported."""
+REPORT_PATIENCE = 0.5
+"""Seconds that the bounce services get to write what they are at, lest the next qmgr asks again."""
+RETURN_INTERVAL = 0.5
+"""Seconds between two looks whether the qmgr before us has heard everything."""
 
 SCAN_ALL, FLUSH_DEAD, SCAN_DEFERRED, SCAN_INCOMING, WAKEUP = b"AFDIW"
 
@@ -66,19 +75,25 @@ class QmgrService(Service):
             SUCCESS: Reporter(f"private/{conf.trace_service_name}", conf.ipc_timeout),
         }
         self._reporters: dict[str, Asks] = {**reporters, VERIFY: reporters[SUCCESS]}
+        self._reporters_open = tuple(reporters.values())
         self._finish = Finish(conf, self._keeper, self._reader, self._reporters, self._resubmit)
         self._queue = ActiveQueue(conf, self._keeper, self._routing, self._finish, self._workers_of)
         self._control = QueueControl(self._queue, self._keeper, self._scan_deferred)
         self._scanning = asyncio.Lock()
         self._looking = asyncio.Lock()
         self._background: set[asyncio.Task[None]] = set()
+        self._clients: set[Frames] = set()
+        self._departure: tuple[Departure, HandoverWriter] | None = None
         self._queue.start()
+        for found in await asyncio.to_thread(self._keeper.load_away):
+            self._queue.away(found)
         self._servers = [
             await self._listen(notice.SOCKET, self._notice_client),
             await self._listen(queue_control.SOCKET, self._control_client),
         ]
         self._in_background(self._recover())
         self._in_background(self._scan_from_time_to_time())
+        self._in_background(self._await_predecessors())
 
     async def _take_lock(self) -> None:
         deadline = asyncio.get_running_loop().time() + LOCK_PATIENCE
@@ -104,6 +119,16 @@ class QmgrService(Service):
             if entry.name == transport and entry.type != "inet":
                 return worker_processes(self.conf, entry.maxproc), entry.maxproc
         return 1, 0
+
+    async def _await_predecessors(self) -> None:
+        """Take up what earlier processes still had delivered, as each of them ends."""
+        while self._keeper.away:
+            try:
+                for back in await self._keeper.returned():
+                    self._queue.returned(back)
+            except OSError as error:
+                log.warning(f"handover: {error}: will try again")
+            await asyncio.sleep(RETURN_INTERVAL)
 
     # --- looking for mail
 
@@ -151,7 +176,13 @@ class QmgrService(Service):
     # --- conversations
 
     def _notice_client(self) -> Frames:
-        return Frames(self._noticed)
+        return self._client(self._noticed)
+
+    def _client(self, received: Callable[[bytes], None]) -> Frames:
+        """A connection that we close when another process takes our place."""
+        frames = Frames(received, lambda reason: self._clients.discard(frames))
+        self._clients.add(frames)
+        return frames
 
     def _noticed(self, payload: bytes) -> None:
         try:
@@ -178,7 +209,7 @@ class QmgrService(Service):
         def received(payload: bytes) -> None:
             self._in_background(self._answer(frames, payload))
 
-        frames = Frames(received)
+        frames = self._client(received)
         return frames
 
     async def _answer(self, frames: Frames, payload: bytes) -> None:
@@ -209,13 +240,43 @@ class QmgrService(Service):
 
     # --- the end
 
-    async def stop(self) -> None:
+    def _hang_up(self) -> None:
+        """Nobody brings us anything any more; whoever has something comes to the next qmgr."""
         for server in self._servers:
             server.close()
         for task in list(self._background):
             task.cancel()
+
+    async def hand_over(self, make_way: Callable[[], None]) -> None:
+        """A slow delivery is neither given up nor repeated because another qmgr takes our place: give that one the
+        spool, and stay for the reports."""
+        self._hang_up()
+        await self._queue.rest(HANDOVER_PATIENCE)
+        departure = Departure(self._queue)
+        if not departure.kept:
+            return
+        await self._finish.stop(REPORT_PATIENCE)
+        try:
+            writer = await self._keeper.hand_over(departure.kept)
+        except SpoolError as error:
+            log.warning(f"{error}: deliveries that are under way may be repeated")
+            return
+        self._departure = departure, writer
+        for link in (*self._clients, *self._reporters_open):
+            link.close()
+        make_way()
+        await departure.hear_out(writer, self.conf.daemon_timeout)
+
+    async def stop(self) -> None:
+        self._hang_up()
+        if self._departure is not None:
+            departure, writer = self._departure
+            await self._queue.stop(STOP_PATIENCE)
+            await departure.write(writer)
+            writer.close()
+            return
         await self._queue.stop(STOP_PATIENCE)
-        await self._finish.stop()
+        await self._finish.stop(REPORT_PATIENCE)
         try:
             await self._keeper.close()
         except SpoolError as error:
