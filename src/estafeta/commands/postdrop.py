@@ -67,7 +67,9 @@ def _remedy(conf: Config, error: OSError) -> str:
             f"only root, {conf.mail_owner} and the group {conf.setgid_group} may drop mail there; to let all users in, "
             f"run 'chmod 1733 {conf.queue_directory}/{FOLDER}' as root"
         )
-    return "run 'postfix check' as root, which makes missing directories"
+    if isinstance(error, FileNotFoundError):
+        return "run 'postfix check' as root, which makes missing directories"
+    return f"look at the file system of {conf.queue_directory}, and try again later"
 
 
 def main(words: list[str] | None = None) -> int:

@@ -80,7 +80,11 @@ class Draft:
             raise FileExistsError(f"{folder}: no free name")
         self._length = 0
         self._crc = 0
-        write_all(self._fd, [bytes(record.HEADER_SIZE)])
+        try:
+            write_all(self._fd, [bytes(record.HEADER_SIZE)])
+        except OSError:
+            self.abandon()
+            raise
 
     @property
     def length(self) -> int:

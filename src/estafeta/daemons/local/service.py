@@ -77,5 +77,6 @@ class LocalService(DeliveryAgent):
 
     def _content(self, place: Place) -> Content:
         if place.head + place.body > self.conf.estafeta_large_message:
-            return lambda: self._reader.pieces(place)
+            # Opened now: the thread that reads it acts as the receiving user, who may not look into the queue.
+            return self._reader.opened(place)
         return self._reader.content(place)
