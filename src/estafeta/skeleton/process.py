@@ -75,7 +75,6 @@ def run(launch: Launch, channel: socket.socket) -> NoReturn:
         Path("/proc/self/comm").write_text(entry.program)
     # What lives long was frozen before the fork; what a message needs is mostly freed without the collector.
     gc.set_threshold(20_000, 20, 20)
-    sys.setswitchinterval(0.0001)
     code = 1
     try:
         os.chdir(conf.queue_directory)
