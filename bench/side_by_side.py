@@ -25,6 +25,7 @@ from pathlib import Path
 from mta import Mta
 
 SIZE = 4096
+LETTER = b"Subject: x\r\n\r\n" + (b"x" * 70 + b"\r\n") * (SIZE // 72)
 STALL = 60.0
 """Seconds without a single arrival after which a run has failed."""
 
@@ -183,6 +184,8 @@ def show(title: str, results: dict[str, list[Figures]]) -> None:
 class _Arrival(socketserver.StreamRequestHandler):
     """The least SMTP server there is: it notes when a message has come."""
 
+    disable_nagle_algorithm = True
+
     def handle(self) -> None:
         self.wfile.write(b"220 sink ESMTP\r\n")
         data = False
@@ -220,7 +223,7 @@ def latency(folder: Path, count: int = 100) -> None:
             for number in range(count + 5):
                 came = len(server.arrivals)  # type: ignore[attr-defined]
                 began = time.perf_counter()
-                client.sendmail("sender@example.test", ["someone@example.org"], b"Subject: x\r\n\r\n" + b"x" * SIZE)
+                client.sendmail("sender@example.test", ["someone@example.org"], LETTER)
                 while len(server.arrivals) == came:  # type: ignore[attr-defined]
                     time.sleep(0.0001)
                 if number >= 5:
