@@ -32,7 +32,7 @@ def segment() -> tuple[bytes, list[tuple[int, int]]]:
 DATA, PLACES = segment()
 
 
-@settings(deadline=None)
+@settings()
 @given(
     flips=st.lists(st.tuples(st.integers(0, len(DATA) - 1), st.integers(1, 255)), max_size=4),
     cut=st.integers(0, len(DATA)),

@@ -62,7 +62,7 @@ noise = st.binary(max_size=40)
 dialogue = st.lists(st.one_of(verbs, verbs, noise, content, noise.map(lambda data: data + b"\r\n")), max_size=25)
 lengths = st.lists(st.integers(1, 60), min_size=1, max_size=8)
 
-calm = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+calm = settings(suppress_health_check=[HealthCheck.too_slow])
 
 
 def pieces_of(data: bytes, sizes: list[int]) -> list[bytes]:

@@ -49,7 +49,8 @@ def main(words: Sequence[str]) -> int:
         sys.stderr.write(f"estafeta up: {explain(reason)}\n")
         return 1
     options = Options(directory=str(config), keep_streams=True)
-    return serve(options, lambda trouble: None if trouble else greet(folder, conf, port, fresh=fresh))
+    commands = commands_folder()
+    return serve(options, lambda trouble: None if trouble else greet(folder, conf, port, commands, fresh=fresh))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -78,12 +79,21 @@ def change_port(config: Path, port: int) -> None:
     )
 
 
-def greet(folder: Path, conf: Config, port: int, *, fresh: bool) -> None:
-    """What there is, and what to do with it."""
+def commands_folder() -> str:
+    """What to write before the names of our commands so that a shell finds them: their folder, or nothing.
+
+    To be asked before the working directory changes: the name that we were called by may be relative.
+    """
+    if os.path.basename(sys.argv[0]) != "estafeta":
+        return ""
+    own = os.path.dirname(os.path.abspath(sys.argv[0]))
+    return "" if own in os.environ.get("PATH", "").split(os.pathsep) else f"{own}/"
+
+
+def greet(folder: Path, conf: Config, port: int, prefix: str, *, fresh: bool) -> None:
+    """What there is, and what to do with it. `prefix` stands before the commands."""
     address, config = f"{MAILBOX}@{conf.mydomain}", folder / "etc"
     mailbox = folder / "mail" / conf.mydomain / MAILBOX
-    own = os.path.dirname(os.path.abspath(sys.argv[0])) if os.path.basename(sys.argv[0]) == "estafeta" else ""
-    prefix = f"{own}/" if own and own not in os.environ.get("PATH", "").split(os.pathsep) else ""
     sys.stdout.write(
         f"""
 Estafeta is up{"" if fresh else " again"}: SMTP on 127.0.0.1:{port}
