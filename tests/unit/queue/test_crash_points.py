@@ -1,9 +1,9 @@
 """A crash before every disk step of a message's life, with and without a power cut: nothing acknowledged is lost.
 
-A child process takes messages through the queue: committed, recovered, put off, put off again, held, finished. Every
-call that changes the disk is counted, and before call number k the child dies; k goes from the first to the last. In a
-power cut, what was written but not synced is gone, and so are renames and removals in folders that were not synced.
-Then the parent looks at what is there, as qmgr does at its start.
+A child process takes messages through the queue: committed, recovered, put off, put off again, held, finished, handed
+over to the next qmgr. Every call that changes the disk is counted, and before call number k the child dies; k goes
+from the first to the last. In a power cut, what was written but not synced is gone, and so are renames and removals
+in folders that were not synced. Then the parent looks at what is there, as qmgr does at its start.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import pytest
 
 from estafeta.base import durable, log
 from estafeta.mail.envelope import Envelope, Recipient, Trouble
+from estafeta.queue.handover import Heard, Kept
 from estafeta.queue.keeper import Found, Keeper
 from estafeta.queue.spool import Reader, Spool
 
@@ -113,12 +114,12 @@ class Disk:
 
 
 async def life(directory: str, say: Callable[[str, str], None]) -> None:
-    """Five messages, five fates. `say` is what the world has been told."""
+    """Some messages, as many fates. `say` is what the world has been told."""
     spool = Spool(directory=directory)
     keeper = Keeper(directory=directory, sync_interval=60)
     keeper.lock()
     names = []
-    for number in range(5):
+    for number in range(7):
         name = spool.new_id(1.0 + number / 10)
         recipients = [Recipient(f"user{index}@example.org") for index in range(2)]
         await spool.commit(Envelope(name, 1.0, "a@b.test", recipients), HEAD, (b"body %d\r\n" % number,))
@@ -152,8 +153,25 @@ async def life(directory: str, say: Callable[[str, str], None]) -> None:
     keeper.release(moved[0], names[4])
     say("finished", names[4])
     await spool.stop()
-    await keeper.sync()
-    await keeper.close()
+
+    # Two are handed over to the next qmgr: of one all is heard, of the other nothing.
+    (found[names[5]].place,) = await keeper.defer([put_off(names[5])])
+    writer = await keeper.hand_over({name: Kept(found[name].place, [0, 1]) for name in names[5:7]})
+    following = Keeper(directory=directory, sync_interval=60)
+    following.lock()
+    assert {each.envelope.queue_id for each in following.load_away()} == set(names[5:7])
+    assert not {*names[5:7]} & {each.envelope.queue_id async for each in following.recover()}
+    writer.add({names[5]: {0: Heard("sent", "2.0.0", "ok"), 1: Heard("bounced", "5.1.1", "no such user")}})
+    say("delivered", names[5])
+    writer.close()
+    assert {each.queue_id for each in await following.returned()} == set(names[5:7])
+    following.done(names[5], [1])
+    await following.sync()
+    say("reported", names[5])
+    following.release(found[names[5]].place, names[5])
+    say("finished", names[5])
+    await following.sync()
+    await following.close()
 
 
 def run_child(directory: str, last: int, *, power_cut: bool) -> tuple[bool, list[tuple[str, str]]]:
@@ -221,6 +239,14 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path, power_cut: bool) -> None:
         accepted = {name for what, name in said if what == "accepted"}
         finished = {name for what, name in said if what == "finished"}
         assert accepted - finished <= set(there), f"lost before step {last}"
+        for what, name in said:
+            for each in there.get(name, []):
+                if what == "delivered":
+                    assert 0 in each.envelope.done, f"delivered again after a crash before step {last}"
+                    assert 1 in each.failed or 1 in each.envelope.done, f"a failure is forgotten before step {last}"
+                elif what == "reported":
+                    assert each.envelope.done == [0, 1], f"reported again after a crash before step {last}"
+                    assert not each.failed
         twice = [name for name, places in there.items() if len(places) > 1]
         assert not twice, f"in two places before step {last}: {twice}"
         assert os.listdir(directory / "corrupt") == [], f"step {last}"
@@ -228,4 +254,4 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path, power_cut: bool) -> None:
             assert set(there) == accepted - finished
         shutil.rmtree(directory)
     log.install(before)
-    assert last > 40, "the story has become shorter: does it still go through every state?"
+    assert last > 60, "the story has become shorter: does it still go through every state?"

@@ -75,7 +75,7 @@ class QmgrService(Service):
             SUCCESS: Reporter(f"private/{conf.trace_service_name}", conf.ipc_timeout),
         }
         self._reporters: dict[str, Asks] = {**reporters, VERIFY: reporters[SUCCESS]}
-        self._reporters_open = tuple(reporters.values())
+        self._reporting = tuple(reporters.values())
         self._finish = Finish(conf, self._keeper, self._reader, self._reporters, self._resubmit)
         self._queue = ActiveQueue(conf, self._keeper, self._routing, self._finish, self._workers_of)
         self._control = QueueControl(self._queue, self._keeper, self._scan_deferred)
@@ -262,8 +262,10 @@ class QmgrService(Service):
             log.warning(f"{error}: deliveries that are under way may be repeated")
             return
         self._departure = departure, writer
-        for link in (*self._clients, *self._reporters_open):
-            link.close()
+        for client in list(self._clients):
+            client.close()
+        for reporter in self._reporting:
+            reporter.close()
         make_way()
         await departure.hear_out(writer, self.conf.daemon_timeout)
 
