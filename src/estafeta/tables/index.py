@@ -23,6 +23,7 @@ TYPES: dict[str, str] = {
     "inline": "estafeta.tables.inline:InlineTable",
     "lmdb": "estafeta.tables.lmdb_file:LmdbTable",
     "mailbox": "estafeta.tables.mailbox:MailboxTable",
+    "nis": "estafeta.tables.nis:NisTable",
     "pcre": "estafeta.tables.pcre:PcreTable",
     "pipemap": "estafeta.tables.combined:PipeTable",
     "randmap": "estafeta.tables.combined:RandomTable",

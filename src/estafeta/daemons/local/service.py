@@ -24,9 +24,6 @@ from estafeta.store.letter import Content
 from estafeta.tables.maps import Maps
 from estafeta.tables.table import Flags
 
-NIS = "nis:mail.aliases"
-"""Part of alias_maps where nobody set it; without a NIS domain Postfix overlooks it, and so do we."""
-
 
 class LocalService(DeliveryAgent):
     """Mail for users of this system."""
@@ -34,8 +31,7 @@ class LocalService(DeliveryAgent):
     async def open(self) -> None:
         conf = self.conf
         plain = Flags(substitute=False)  # part of an address must not become a command or a file
-        specs = [spec for spec in conf.alias_maps if spec != NIS]
-        self._aliases = Maps.open(specs, name="alias_maps", flags=Flags(substitute=False, aliases=True))
+        self._aliases = Maps.open(conf.alias_maps, name="alias_maps", flags=Flags(substitute=False, aliases=True))
         self._mailbox_transports = Maps.open(conf.mailbox_transport_maps, name="mailbox_transport_maps", flags=plain)
         self._fallback_transports = Maps.open(conf.fallback_transport_maps, name="fallback_transport_maps", flags=plain)
         self._routing = self._open_routing(conf)

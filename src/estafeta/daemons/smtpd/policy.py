@@ -12,6 +12,7 @@ from estafeta.base import log
 from estafeta.config.instance import Config
 from estafeta.config.interfaces import local_addresses
 from estafeta.config.kinds import parse_words
+from estafeta.config.main_cf import ConfigError
 from estafeta.daemons.smtpd.peer import Peers
 from estafeta.daemons.smtpd.ports import Gate, Resolved, Router
 from estafeta.daemons.smtpd.restrictions import index
@@ -45,7 +46,7 @@ def own_addresses(interfaces: Sequence[str]) -> frozenset[str]:
     return frozenset(interfaces)
 
 
-class OpenRelay(Exception):
+class OpenRelay(ConfigError):
     """The configuration would let strangers relay mail; says which parameter to mend."""
 
 
