@@ -18,7 +18,8 @@ $(STAMP): pyproject.toml
 run: $(STAMP)           ## start a mail server for this machine in the foreground, mail in ./run
 	@$(BIN)/estafeta up --dir run
 
-test: $(STAMP)          ## everything that needs neither root nor Postfix
+test: $(STAMP)          ## everything that any machine can run; as root also what needs it
+	@tools/system-packages test
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 check: $(STAMP)         ## style, types, import rules

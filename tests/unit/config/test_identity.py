@@ -40,10 +40,10 @@ def test_myorigin_may_name_a_file_with_the_domain(tmp_path) -> None:
     assert (conf(text).myorigin, conf(text).mydestination) == ("example.org", ("example.org",))
     for bad in ("", "\nexample.org\n", "example.org example.net\n"):
         file.write_text(bad)
-        with pytest.raises(ConfigError, match="line 1: myorigin = .*first line"):
+        with pytest.raises(ConfigError, match=r"line 1: myorigin = .*first line"):
             conf(text)
     file.unlink()
-    with pytest.raises(ConfigError, match="line 1: myorigin = .*No such file"):
+    with pytest.raises(ConfigError, match=r"line 1: myorigin = .*No such file"):
         conf(text)
 
 
