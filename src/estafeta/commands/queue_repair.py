@@ -53,8 +53,10 @@ async def change_offline(conf: Config, control: Control) -> ControlReply:
                 moves.append((found.place, found.envelope))
         if moves:
             await (keeper.hold if control.operation == HOLD else keeper.unhold)(moves)  # type: ignore[arg-type]
-        unknown = [queue_id for queue_id in control.queue_ids if queue_id not in set(changed)]
-        return ControlReply(True, len(changed), unknown=unknown, queue_ids=changed)
+        away = keeper.away & wanted if wanted else keeper.away
+        unknown = [queue_id for queue_id in control.queue_ids if queue_id not in {*changed, *away}]
+        reason = f"still being delivered: {', '.join(sorted(away)[:5])}: try again later" if away else ""
+        return ControlReply(True, len(changed), unknown=unknown, queue_ids=changed, reason=reason)
     except SpoolError as error:
         return ControlReply(True, 0, reason=str(error))
     finally:
