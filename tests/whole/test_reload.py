@@ -230,3 +230,32 @@ def test_a_stop_does_not_wait_for_what_was_handed_over(tmp_path: Path, sink: Sin
         site.start()
         site.wait_for(rf"{queue_id}: removed")
         assert not any(site.queue.glob("active/*.handover"))
+
+
+def test_qmgr_alone_may_be_replaced(tmp_path: Path, sink: Sink) -> None:
+    with site_for(tmp_path, sink, estafeta_worker_processes="2") as site:
+        queue_id = stall(site, sink)
+        (old,) = site.kill("qmgr", signal.SIGHUP)
+        site.wait_until(lambda: len(site.pids("qmgr")) == 2, what="no second qmgr")
+        (new,) = set(site.pids("qmgr")) - {old}
+        other = site.submit("bob@slow.example")
+        site.wait_until(lambda: sink.count("bob@slow.example") == 1, what="no second worker")
+        sink.answer("250 2.0.0 Ok")
+        for each in (queue_id, other):
+            site.wait_for(rf"qmgr\[{new}\]: {each}: removed")
+        only_new(site, new)
+        assert sink.count(SLOW) == 1
+
+
+def test_many_deliveries_over_a_reload(tmp_path: Path, sink: Sink) -> None:
+    names = [f"u{number}@slow.example" for number in range(100)]
+    limits = {"default_destination_concurrency_limit": "50", "initial_destination_concurrency": "50"}
+    with site_for(tmp_path, sink, **limits) as site:
+        ids = [site.submit(name) for name in names]
+        site.wait_until(lambda: len(sink.sink.messages) == 50, what="not everything is under way")
+        _, new = replace_qmgr(site)
+        sink.answer("250 2.0.0 Ok")
+        for each in ids:
+            site.wait_for(rf"{each}: removed")
+        only_new(site, new)
+        assert [sink.count(name) for name in names] == [1] * len(names)

@@ -119,7 +119,7 @@ async def life(directory: str, say: Callable[[str, str], None]) -> None:
     keeper = Keeper(directory=directory, sync_interval=60)
     keeper.lock()
     names = []
-    for number in range(7):
+    for number in range(8):
         name = spool.new_id(1.0 + number / 10)
         recipients = [Recipient(f"user{index}@example.org") for index in range(2)]
         await spool.commit(Envelope(name, 1.0, "a@b.test", recipients), HEAD, (b"body %d\r\n" % number,))
@@ -154,7 +154,8 @@ async def life(directory: str, say: Callable[[str, str], None]) -> None:
     say("finished", names[4])
     await spool.stop()
 
-    # Two are handed over to the next qmgr: of one all is heard, of the other nothing.
+    # Two are handed over to the next qmgr, of one all is heard, of the other nothing; a third by that one, which ends
+    # before its successor begins.
     (found[names[5]].place,) = await keeper.defer([put_off(names[5])])
     writer = await keeper.hand_over({name: Kept(found[name].place, [0, 1]) for name in names[5:7]})
     following = Keeper(directory=directory, sync_interval=60)
@@ -171,7 +172,13 @@ async def life(directory: str, say: Callable[[str, str], None]) -> None:
     following.release(found[names[5]].place, names[5])
     say("finished", names[5])
     await following.sync()
-    await following.close()
+    writer = await following.hand_over({names[7]: Kept(found[names[7]].place, [0, 1])})
+    writer.add({names[7]: {0: Heard("sent", "2.0.0", "ok"), 1: Heard("bounced", "5.1.1", "no such user")}})
+    say("delivered", names[7])
+    writer.close()
+    third = Keeper(directory=directory, sync_interval=60)
+    third.lock()
+    await third.close()
 
 
 def run_child(directory: str, last: int, *, power_cut: bool) -> tuple[bool, list[tuple[str, str]]]:
