@@ -49,7 +49,10 @@ class RecipientRules:
         """Replace the recipients by what they stand for. `internal`: mail that the system makes gets no copies."""
         if envelope.redirect:
             # The REDIRECT action: one address instead of all. access(5)
-            envelope.recipients = [Recipient(envelope.redirect, envelope.redirect)]
+            first = envelope.recipients[0]
+            envelope.recipients = [
+                Recipient(envelope.redirect, first.original or first.address, first.notify, first.orcpt)
+            ]
         if self._plain or not mapped:
             self._complete_plainly(envelope)
             return

@@ -88,8 +88,10 @@ class _Walk:
         for field in self.header:
             if _ENCODING.match(field):
                 eight_bit = True
-                field = b"Content-Transfer-Encoding: " + (b"7bit" if composite else b"quoted-printable")
-            self.out.append(field)
+            else:
+                self.out.append(field)
+        if eight_bit:
+            self.out.append(b"Content-Transfer-Encoding: " + (b"7bit" if composite else b"quoted-printable"))
         self.header = []
         # An attached message begins with a header of its own.
         self.in_header = kind == b"message" and subtype in (b"rfc822", b"global")

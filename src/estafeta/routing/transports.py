@@ -13,11 +13,16 @@ from typing import TYPE_CHECKING
 from estafeta.mail.address import quote, split_extension
 from estafeta.tables.domain_lookup import parents
 from estafeta.tables.maps import Maps
+from estafeta.tables.table import Flags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from estafeta.config.instance import Config
+
+
+_NO_PARTS = Flags(substitute=False)
+"""What a stranger writes into an address must not choose where mail goes."""
 
 
 class Transports:
@@ -26,7 +31,7 @@ class Transports:
     __slots__ = ("_delimiters", "_maps", "_owner_special", "_parent_matches")
 
     def __init__(self, conf: Config) -> None:
-        self._maps = Maps.open(conf.transport_maps, name="transport_maps")
+        self._maps = Maps.open(conf.transport_maps, name="transport_maps", flags=_NO_PARTS)
         self._delimiters = conf.recipient_delimiter
         self._owner_special = conf.owner_request_special
         self._parent_matches = "transport_maps" in conf.parent_domain_matches_subdomains

@@ -303,7 +303,7 @@ async def _greet(
         log.warning(f"host {connection.relay} replied to HELO/EHLO with my own hostname {manner.myhostname}")
         if server.best:
             text = f"mail for {nexthop} loops back to myself"
-            raise SiteError(Failure("5.4.6", text, hard=True, relay=connection.relay, remote_mta=server.host))
+            raise SiteError(Failure("5.4.6", text, hard=True, relay=connection.relay))
 
 
 async def _helo(connection: Connection, manner: Manner) -> Reply:

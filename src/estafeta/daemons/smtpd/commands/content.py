@@ -185,8 +185,9 @@ async def _is_local(session: Session) -> bool:
             return True
         if word == "permit_mynetworks" and await session.in_mynetworks():
             return True
-        if word == "check_address_map":
-            maps = session.policy.open_access(next(words, "fail:local_header_rewrite_clients"))
+        if word == "check_address_map" or ":" in word:
+            table = next(words, "fail:local_header_rewrite_clients") if word == "check_address_map" else word
+            maps = session.policy.open_access(table)
             found = await find_host(maps, session.client.name, session.client.address, session.policy.access_parents)
             if found is not None:
                 return True
