@@ -20,7 +20,7 @@ run: $(STAMP)           ## start a mail server for this machine in the foregroun
 
 test: $(STAMP)          ## everything that any machine can run; as root also what needs it
 	@tools/system-packages test
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 check: $(STAMP)         ## style, types, import rules
 	$(BIN)/ruff check src tests bench
@@ -29,7 +29,7 @@ check: $(STAMP)         ## style, types, import rules
 
 whole: $(STAMP)         ## the long crash tests: kill -9 at every state of the queue
 	@tools/system-packages test
-	ESTAFETA_LONG=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --timeout 600 tests/whole
+	ESTAFETA_LONG=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --timeout 600 tests/whole
 
 compat: $(STAMP)        ## record real Postfix anew, and compare (root)
 	@tools/system-packages compat
@@ -42,8 +42,8 @@ bench: $(STAMP)         ## side by side with real Postfix (root)
 	@tools/system-packages compat
 	$(BIN)/python bench/side_by_side.py
 
-docs: $(STAMP)          ## the manual of every parameter, in docs/parameters.md
-	$(BIN)/python -m estafeta.commands.manual > docs/parameters.md
+docs: $(STAMP)          ## the manual of every parameter, in build/docs
+	$(BIN)/python -m estafeta.commands.manual build/docs
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache
