@@ -78,3 +78,13 @@ def test_links_are_refused(tmp_path: Path) -> None:
     with pytest.raises(OSError):
         Dropped(str(tmp_path / "C"))
     assert "C" not in ready(str(tmp_path))
+
+
+def test_nothing_is_left_of_a_draft_that_cannot_even_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(fd: int, buffers: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("estafeta.intake.maildrop.write_all", full)
+    with pytest.raises(OSError, match="No space"):
+        Draft(str(tmp_path))
+    assert not list(tmp_path.iterdir())

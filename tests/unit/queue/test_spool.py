@@ -391,6 +391,39 @@ def test_an_abandoned_large_message_leaves_nothing(queue_directory: str) -> None
     asyncio.run(story())
 
 
+def test_a_large_message_that_cannot_begin_leaves_nothing(
+    queue_directory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(fd: int, buffers: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    async def story() -> None:
+        spool = Spool(directory=queue_directory)
+        queue_id = spool.new_id(1.5)
+        monkeypatch.setattr("estafeta.queue.spool.write_all", full)
+        with pytest.raises(SpoolError):
+            await spool.begin_large(queue_id, HEAD)
+        assert os.listdir(Path(queue_directory, "incoming")) == ["serial"]
+        await spool.stop()
+
+    asyncio.run(story())
+
+
+def test_opened_content_can_be_read_after_the_file_is_gone(queue_directory: str) -> None:
+    async def story() -> None:
+        spool = Spool(directory=queue_directory)
+        queue_id = spool.new_id(1.5)
+        message = await spool.begin_large(queue_id, HEAD)
+        await message.write(b"x\r\n" * 1000)
+        place = await message.finish(envelope_of(queue_id))
+        content = Reader(directory=queue_directory).opened(place)
+        os.unlink(Path(queue_directory, place.path))
+        assert [b"".join(content(100)) for _ in range(2)] == [HEAD + b"x\r\n" * 1000] * 2
+        await spool.stop()
+
+    asyncio.run(story())
+
+
 def test_a_damaged_message_file_is_refused(queue_directory: str) -> None:
     async def story() -> None:
         spool = Spool(directory=queue_directory)
