@@ -11,7 +11,7 @@ def test_nothing_is_found_and_one_warning_says_so() -> None:
     before = log.install(lambda level, text, program: lines.append(text))
     try:
         for _ in range(2):
-            assert asyncio.run(open_table("nis:mail.aliases").get("root")) is None
+            assert asyncio.run(open_table("nis:test_nis.aliases").get("root")) is None
     finally:
         log.install(before)
-    assert lines == ["nis:mail.aliases: NIS lookups are disabled: nothing is found there; take it out of main.cf"]
+    assert lines == ["nis:test_nis.aliases: NIS lookups are disabled: nothing is found there; take it out of main.cf"]
