@@ -154,7 +154,7 @@ def _delivery_status(letter: Letter, message: Message, fates: Sequence[Fate]) ->
 
 
 def _recipient_fields(letter: Letter, message: Message, fate: Fate) -> list[str]:
-    original = fate.orcpt or f"{'utf-8' if message.smtputf8 else 'rfc822'};{fate.original}"
+    original = fate.orcpt or f"{'rfc822' if fate.original.isascii() else 'utf-8'};{fate.original}"
     lines = [
         f"Final-Recipient: {_typed(message.smtputf8, fate.recipient)}",
         f"Original-Recipient: {original}",

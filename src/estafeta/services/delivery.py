@@ -86,7 +86,7 @@ def result_of(outcome: Outcome) -> Result:
             "sent", outcome.dsn, outcome.text, outcome.remote_mta, outcome.diagnostic, outcome.action, outcome.relay
         )
     word = "deferred" if isinstance(outcome, Deferred) else "bounced"
-    return Result(word, outcome.dsn, outcome.text, outcome.remote_mta, outcome.diagnostic)
+    return Result(word, outcome.dsn, outcome.text, outcome.remote_mta, outcome.diagnostic, relay=outcome.relay)
 
 
 def outcome_of(result: Result) -> Outcome:

@@ -21,6 +21,7 @@ from estafeta.commands.sendmail.request import Fatal, Request, complain
 from estafeta.commands.submit_rights import SubmitRights
 from estafeta.config.instance import Config, ConfigError, default_directory
 from estafeta.intake.maildrop import Drop
+from estafeta.mail.address import quote
 from estafeta.mail.envelope import TRACE_VERIFY, Envelope, Recipient
 from estafeta.skeleton.log import for_command
 
@@ -113,11 +114,18 @@ def _enqueue(conf: Config, request: Request) -> int:
     if not recipients:
         raise Fatal(f"{who}: Recipient addresses must be specified on the command line or via the -t option")
     described = Drop(_envelope(request, who, recipients), _full_name(request, who))
-    content: Iterable[bytes] = (b"Subject: probe\r\n\r\nTest message.\r\n",) if verify else message.pieces()
+    content: Iterable[bytes] = (_probe(described.envelope),) if verify else message.pieces()
     _store(conf, who, described, content)
     if request.trace:
         sys.stdout.write(f"Mail Delivery Status Report will be mailed to <{described.envelope.sender}>.\n")
     return 0
+
+
+def _probe(envelope: Envelope) -> bytes:
+    """The message that -bv sends on its way instead of one."""
+    to = ",\r\n\t".join(quote(each.address) for each in envelope.recipients)
+    text = f"From: {quote(envelope.sender)}\r\nSubject: probe\r\nTo:\t{to}\r\n\r\nTest message.\r\n"
+    return text.encode("utf-8", "surrogateescape")
 
 
 class _Caller:
@@ -182,6 +190,6 @@ def _store(conf: Config, who: _Caller, described: Drop, content: Iterable[bytes]
     try:
         postdrop.drop(conf, content, described)
     except postdrop.TooBig:
-        raise Fatal(f"{who}: message file too big", EX_TEMPFAIL) from None
+        raise Fatal(f"{described.envelope.sender}({who.uid}): message file too big", EX_TEMPFAIL) from None
     except postdrop.CannotDrop as error:
         raise Fatal(f"{who}: {error}") from None

@@ -139,6 +139,8 @@ def _option(request: Request, letter: str, value: str) -> None:
         request.gateway = True
     elif letter == "I":
         request.mode = ALIASES
+    elif letter == "n":
+        raise Fatal("-n option not supported")
     elif letter == "C":
         request.config = value
     elif letter == "B":

@@ -59,7 +59,7 @@ async def _serve(conf: Config) -> None:
     resolver = Resolver()
     routing = Routing.open(conf)
     policy = Policy(conf, intake=DropGate(conf), routing=routing, resolver=resolver)
-    stream = Stream()
+    stream = _Handed()
     connection = StdioTransport(stream)
     stream.connection_made(connection)
     connection.start()
@@ -70,6 +70,14 @@ async def _serve(conf: Config) -> None:
         stream.close()
     finally:
         await resolver.close()
+
+
+class _Handed(Stream):
+    """A program may write its whole dialogue at once: there is no network on which it could be somebody else's."""
+
+    @property
+    def pending(self) -> bool:
+        return False
 
 
 class DropGate:

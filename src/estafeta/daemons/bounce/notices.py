@@ -16,6 +16,7 @@ from estafeta.mail.envelope import (
     NOTIFY_NEVER,
     NOTIFY_SUCCESS,
     RET_HDRS,
+    TRACE_VERIFY,
     Envelope,
     Recipient,
 )
@@ -74,9 +75,9 @@ def sender_shown(conf: Config, envelope: Envelope) -> str:
     return envelope.sender or f"MAILER-DAEMON@{conf.myhostname}"
 
 
-def action_of(kind: str, result: Result) -> str:
-    """The Action field. RFC 3464 2.3.3."""
-    if kind == VERIFY:
+def action_of(kind: str, result: Result, trace: int = 0) -> str:
+    """The Action field. RFC 3464 2.3.3. `trace` tells whether anything was delivered, or just looked at."""
+    if trace & TRACE_VERIFY:
         return _VERIFY_ACTION.get(result.status, "undeliverable")
     if result.status == "sent":
         return result.action or "relayed"

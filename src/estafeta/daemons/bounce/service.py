@@ -21,6 +21,7 @@ from estafeta.daemons.bounce.notices import (
     Notice,
     action_of,
     classes,
+    double_bounce_address,
     due,
     sender_shown,
 )
@@ -87,7 +88,7 @@ class BounceService(Service):
         queue_id = request.envelope.queue_id
         notices = due(self.conf, request)
         if not notices:
-            if not request.envelope.sender or request.envelope.sender.startswith(self.conf.double_bounce_sender):
+            if request.envelope.sender == double_bounce_address(self.conf):
                 log.info(f"{queue_id}: undeliverable postmaster notification discarded")
             return ReportReply(request.number, True)
         for notice in notices:
@@ -124,7 +125,7 @@ class BounceService(Service):
             headers_only=notice.headers_only,
             smtputf8=envelope.smtputf8,
         )
-        head, body = compose(letter, message, [_fate(notice.kind, *each) for each in notice.results])
+        head, body = compose(letter, message, [_fate(notice.kind, envelope.trace, *each) for each in notice.results])
         report = Envelope(
             queue_id="",
             arrived=now,
@@ -146,15 +147,15 @@ class BounceService(Service):
             return b""
 
 
-def _fate(kind: str, recipient: EnvelopeRecipient, result: Result) -> Fate:
+def _fate(kind: str, trace: int, recipient: EnvelopeRecipient, result: Result) -> Fate:
     text = result.text
-    if kind in (SUCCESS, VERIFY) and result.status == "sent" and result.relay:
+    if kind in (SUCCESS, VERIFY) and result.relay not in ("", "none"):
         text = f"delivery via {result.relay}: {text}"
     return Fate(
         recipient=recipient.address,
         original=recipient.original or recipient.address,
         orcpt=recipient.orcpt,
-        action=action_of(kind, result),
+        action=action_of(kind, result, trace),
         dsn=result.dsn,
         text=text,
         remote_mta=result.remote_mta,

@@ -166,7 +166,12 @@ class Expansion:
         owner = await self._owner(name)
         if owner:
             way = replace(way, sender=owner, owned=True, collect=True)
-        await self._each(destinations.parse(value), address, unmatched, way)
+        members = destinations.parse(value)
+        if not members:
+            log.warning(f"no recipient in alias lookup result for {name}")
+            self._add(address, Deferred("4.3.0", "alias database unavailable", RELAY))
+            return
+        await self._each(members, address, unmatched, way)
 
     async def _owner(self, name: str) -> str:
         """The address that replaces the sender for members of the alias `name`; empty if it has no owner."""
@@ -341,6 +346,9 @@ class Expansion:
             if found:
                 texts = dict.fromkeys(outcome.text for outcome in found)
                 return kind(found[0].dsn, "; ".join(texts), RELAY, found[0].remote_mta, found[0].diagnostic)
+        if len(self._outcomes) > 1:
+            # Each of several members has it; the sender hears of the alias alone. RFC 3461 5.2.7.3
+            return Sent("2.0.0", "alias expanded", RELAY, action="expanded")
         if self._outcomes:
             return self._outcomes[-1]
         # Everything that the alias stands for has been delivered to already, or it stands for nothing.

@@ -364,7 +364,6 @@ class ActiveQueue:
                 envelope.done.append(index)
                 return True
             address = envelope.redirect
-            recipient.original = recipient.original or recipient.address
         try:
             resolved = await self._routing.resolve(address, envelope.sender)
         except TableDown as error:

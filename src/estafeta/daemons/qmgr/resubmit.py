@@ -7,11 +7,14 @@ stable storage.
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Any
 
 import msgspec
 
+from estafeta.base import log
 from estafeta.daemons.qmgr.message import Message
+from estafeta.mail.address import quote
 from estafeta.mail.envelope import Envelope
 from estafeta.net.frames import connect
 from estafeta.queue.record import Damaged
@@ -48,7 +51,10 @@ async def resubmit(message: Message, reader: Any, socket: str = SOCKET) -> str:
         return f"{socket}: no answer within {TIMEOUT:g} seconds"
     except (OSError, Damaged) as error:
         return f"{socket}: {error}"
-    return "" if answer.queue_id else answer.reason or "refused"
+    if not answer.queue_id:
+        return answer.reason or "refused"
+    log.info(f"{answer.queue_id}: uid={os.geteuid()} from=<{quote(old.sender)}> orig_id={old.queue_id}", "pickup")
+    return ""
 
 
 async def _submit(submission: Submission, socket: str) -> Accepted:

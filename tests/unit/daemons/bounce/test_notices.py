@@ -4,7 +4,15 @@ import pytest
 
 from estafeta.config.instance import Config
 from estafeta.daemons.bounce.notices import Notice, action_of, due
-from estafeta.mail.envelope import NOTIFY_FAILURE, NOTIFY_NEVER, NOTIFY_SUCCESS, Envelope, Recipient
+from estafeta.mail.envelope import (
+    NOTIFY_FAILURE,
+    NOTIFY_NEVER,
+    NOTIFY_SUCCESS,
+    TRACE_REPORT,
+    TRACE_VERIFY,
+    Envelope,
+    Recipient,
+)
 from estafeta.queue.place import Place
 from estafeta.services.delivery import Result
 from estafeta.services.report import BOUNCE, DELAY, SUCCESS, VERIFY, ReportRequest
@@ -64,4 +72,6 @@ def test_actions() -> None:
     assert action_of(BOUNCE, Result("deferred", "4.4.1", "too old")) == "failed"
     assert action_of(DELAY, Result("deferred", "4.4.1", "later")) == "delayed"
     assert action_of(SUCCESS, Result("sent", "2.0.0", "ok", action="relayed")) == "relayed"
-    assert action_of(VERIFY, Result("sent", "2.0.0", "ok")) == "deliverable"
+    assert action_of(VERIFY, Result("sent", "2.0.0", "ok"), TRACE_VERIFY) == "deliverable"
+    assert action_of(VERIFY, Result("bounced", "5.1.1", "no"), TRACE_VERIFY) == "undeliverable"
+    assert action_of(VERIFY, Result("sent", "2.0.0", "ok", action="delivered"), TRACE_REPORT) == "delivered"
