@@ -19,7 +19,7 @@ A case is a text file. Its first line, a comment, says which rule it shows. Sect
     == run postqueue -p          a command whose output is kept
     == wait status=sent          until the log has a line that matches (`== wait 3 ...`: three lines)
     == show mailbox PATH         a mailbox file or Maildir below /srv, `show log`, `show queue`, `show sink 2526`
-    == ignore REGEX              log lines that are left out of the comparison, with the reason on the next line
+    == ignore REGEX              lines that are left out of the comparison, with the reason on the next line
 
 Talks, commands and waits happen in the order of the file; the rest is prepared before the start.
 """

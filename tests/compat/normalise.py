@@ -8,14 +8,18 @@ import re
 
 _DATE = re.compile(r"\w{3}, [ \d]\d \w{3} \d{4} \d\d:\d\d:\d\d [+-]\d{4}(?: \(\w+\))?")
 _ASCTIME = re.compile(r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) \w{3} [ \d]\d \d\d:\d\d:\d\d(?: \d{4})?")
-_QUEUE_ID = re.compile(r"(?:\[\d+\]: |queued as |notification: |forwarded as )([0-9A-F]{6,16})\b")
-_WORD = re.compile(r"(?<![0-9A-Za-z])[0-9A-F]{6,16}(?![0-9A-Za-z])")
+_QUEUE_ID = re.compile(r"(?:\[\d+\]: |queued as |notification: |forwarded as )([0-9A-F]{6,24})\b")
+_WORD = re.compile(r"(?<![0-9A-Za-z])[0-9A-F]{6,24}(?![0-9A-Za-z])")
 _STAMP = re.compile(r"<\d{14}\.")
 _DELAYS = re.compile(r"delay=[\d.]+, delays=[\d./]+")
 _BOUNDARY = re.compile(r"(Q\d+)\.\d{10}/")
 _SIZE = re.compile(r"\b(size=|SIZE=)\d+")
 _LISTED = re.compile(r"^(Q\d+)([*!#]?) +\d+ (?=ASCTIME)", re.MULTILINE)
 _LISTED_RECIPIENTS = re.compile(r"(?:^ {41}\S.*\n)+", re.MULTILINE)
+_JSON = re.compile(r'"(arrival_time|message_size)": \d+')
+_RCPT = re.compile(r"(?:^RCPT TO:.*\n)+", re.MULTILINE)
+_OWN_SIZE = re.compile(r"\bmessage size \d+ ")
+_LISTED_MESSAGES = re.compile(r"(?<=Recipient-------\n)(.+?\n)(?=\n-- )", re.DOTALL)
 _LISTED_TOTAL = re.compile(r"^-- \d+ Kbytes", re.MULTILINE)
 _PROGRAM = re.compile(r"^/usr/s?bin/", re.MULTILINE)
 _MAILDIR = re.compile(r"\d{10}\.V[0-9a-f]+I[0-9a-f]+M\d+\.[\w.-]+")
@@ -56,9 +60,19 @@ class Normaliser:
         text = _SIZE.sub(r"\1N", text)
         text = _LISTED.sub(r"\1\2 SIZE ", text)
         text = _LISTED_RECIPIENTS.sub(_in_order, text)
+        text = _JSON.sub(r'"\1": N', text)
+        text = _RCPT.sub(_in_order, text)
+        text = _OWN_SIZE.sub("message size N ", text)
+        text = _LISTED_MESSAGES.sub(lambda found: "\n\n".join(sorted(found[0].strip("\n").split("\n\n"))) + "\n", text)
         text = _LISTED_TOTAL.sub("-- N Kbytes", text)
         text = _PROGRAM.sub("", text)
         return _MAILDIR.sub("UNIQUE", text)
+
+    def output(self, text: str, ignored: list[str]) -> str:
+        """What a dialogue or a command said."""
+        leave_out = [re.compile(pattern) for pattern in ignored]
+        lines = self.text(text).splitlines(keepends=True)
+        return "".join(line for line in lines if not any(pattern.search(line) for pattern in leave_out))
 
     def log(self, log: str, ignored: list[str]) -> str:
         """Lines by program. What a program that works on many messages at a time says is put together by message."""

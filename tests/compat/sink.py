@@ -1,6 +1,10 @@
 """The next host on the stage: an SMTP server that answers as told and prints what it hears.
 
     python -m tests.compat.sink PORT [VERB=REPLY ...]
+
+VERB is also `RCPT user@example.com`: what that recipient is answered.
+A reply is as in `tests.support.smtp_sink`: `a|b` for the first and the second time, `\\n` between lines, DROP,
+STALL, THEN:421 to answer and hang up. `lmtp=yes` makes it an LMTP server.
 """
 
 from __future__ import annotations
@@ -8,20 +12,32 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from tests.support.smtp_sink import SmtpSink
+from tests.support.smtp_sink import DROP, STALL, SmtpSink, then_drop
 
 
 class Printing(SmtpSink):
     def answer(self, verb: str, line: str) -> str:
         if verb == ".":
             print(self.messages[-1].content.decode("utf-8", "surrogateescape") if self.messages else "", end="")
-        print(line or verb, flush=True)
+        if verb != "BODY":
+            print(line or verb, flush=True)
+        for asked, replies in self.replies.items():
+            if asked.startswith("RCPT ") and f"<{asked[5:]}>" in line:
+                return str(replies[0])
         return super().answer(verb, line)
 
 
-async def main(port: int, replies: list[str]) -> None:
-    rules = {verb: text.replace("\\n", "\n") for verb, _, text in (each.partition("=") for each in replies)}
-    sink = Printing(rules)
+def rule(text: str) -> str:
+    if text in ("DROP", "STALL"):
+        return DROP if text == "DROP" else STALL
+    text = text.replace("\\n", "\n")
+    return then_drop(text.removeprefix("THEN:")) if text.startswith("THEN:") else text
+
+
+async def main(port: int, arguments: list[str]) -> None:
+    settings = dict(each.split("=", 1) for each in arguments)
+    lmtp = settings.pop("lmtp", "no") == "yes"
+    sink = Printing({verb: [rule(part) for part in text.split("|")] for verb, text in settings.items()}, lmtp=lmtp)
     await sink.listen(port=port)
     await asyncio.Event().wait()
 

@@ -47,6 +47,7 @@ MAIN = {
     "smtpd_forbid_bare_newline": "no",
     "smtpd_forbid_unauth_pipelining": "no",
     "smtp_connection_cache_on_demand": "no",
+    "lmtp_connection_cache_on_demand": "no",
 }
 
 MASTER = """\
@@ -135,7 +136,8 @@ class Stage:
         normal = Normaliser(_log() + "".join(text for text, _ in self._seen))
         ignored = [section.argument for section in self._case.all("ignore")]
         return "".join(
-            "== log\n" + normal.log(text, ignored) if is_log else normal.text(text) for text, is_log in self._seen
+            "== log\n" + normal.log(text, ignored) if is_log else normal.output(text, ignored)
+            for text, is_log in self._seen
         )
 
     # --- before the start
