@@ -46,6 +46,8 @@ class Worker:
     def new_log(self, descriptor: int) -> None:
         try:
             socket.send_fds(self.channel, [process.NEW_LOG], [descriptor])
+        except BrokenPipeError:
+            pass  # it has ended, and we have not been told yet
         except OSError as reason:
             log.warning(f"hand the log file to process {self.pid}: {reason}")
 
