@@ -266,7 +266,8 @@ def test_the_number_of_processes_can_change_on_reload(tmp_path: Path) -> None:
         site.write_main({"estafeta_worker_processes": "1"})
         before = set(site.pids("echo"))
         site.reload()
-        site.wait_until(lambda: not before & set(site.pids("echo")))  # they may still take a client until they hear of it
+        # Until they hear of it, they may still take a client.
+        site.wait_until(lambda: not before & set(site.pids("echo")))
         with contextlib.ExitStack() as stack:
             links = [stack.enter_context(connected(site.port)) for _ in range(40)]
             assert {greeting(link)["worker"] for link in links} == {"0"}
