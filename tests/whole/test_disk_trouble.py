@@ -32,6 +32,10 @@ maximal_backoff_time = 2s
 queue_run_delay = 1s
 transport_retry_time = 1s
 notify_classes =
+service_throttle_time = 1s
+smtpd_error_sleep_time = 0
+smtpd_soft_error_limit = 100000
+smtpd_hard_error_limit = 100000
 """
 
 MASTER = """
@@ -147,6 +151,7 @@ def full_while_delivering(size: str) -> None:
         for _ in range(15):
             sender.send(int(size))
         ballast.unlink()
+        room.until(lambda: sender.send(int(size)), "mail does not flow again")
         for _ in range(10):
             sender.send(int(size))
     assert sender.refusals and sender.accepted
