@@ -244,6 +244,7 @@ class Stage:
                 waiting = 0
                 if got[-1] == "(closed)":
                     break
+            replies.close()  # it would keep the connection open
         self._say("\n".join(lines) + "\n")
         self._talks += 1
         # The log of the next dialogue begins where that of this one ends.
@@ -343,7 +344,7 @@ def _await_port(port: int) -> None:
 
 
 def _read_reply(replies: object) -> list[str]:
-    lines = []
+    lines: list[str] = []
     while True:
         try:
             raw = replies.readline()  # type: ignore[attr-defined]
@@ -366,8 +367,16 @@ def _log() -> str:
 
 def _mailbox(path: Path) -> str:
     if path.is_dir():
-        return "".join(sorted(file.read_text(errors="surrogateescape") + "--\n" for file in path.glob("new/*")))
-    return path.read_text(errors="surrogateescape") if path.exists() else "no such mailbox\n"
+        letters = [file.read_text(errors="surrogateescape") + "--\n" for file in sorted(path.glob("new/*"))]
+    elif path.exists():
+        letters = re.split(r"(?m)^(?=From )", path.read_text(errors="surrogateescape"))
+    else:
+        return "no such mailbox\n"
+    return "".join(sorted(letters, key=lambda text: _CHANCE.sub("", text)))
+
+
+_CHANCE = re.compile(r"\b[0-9A-F]{6,24}\b|\d\d:\d\d:\d\d|<\d{14}\.")
+"""What must not decide the order in which letters are shown."""
 
 
 def main() -> None:

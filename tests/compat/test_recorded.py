@@ -17,4 +17,7 @@ pytestmark = [
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
 def test_same_as_postfix(case: Case) -> None:
     recorded = case.recorded.read_text(errors="surrogateescape")
-    assert difference(case, recorded, play(case, "estafeta")) == ""
+    differs = difference(case, recorded, play(case, "estafeta"))
+    if differs:
+        # The difference alone, whole: a traceback says nothing more.
+        pytest.fail(f"{case.path}: {case.rule}\n{differs}".encode(errors="backslashreplace").decode(), pytrace=False)
