@@ -22,9 +22,11 @@ from tests.support.site import Site
 LONG = bool(os.environ.get("ESTAFETA_LONG"))
 KILLS = 40 if LONG else 6
 SENDERS = 8
-WINDOW = 3.0
-"""Seconds before a kill in which a delivery may come to be repeated: the progress journal's one, and the time that a
-loaded machine takes to write a line and to be killed."""
+WINDOW = 6.0
+"""Seconds before and after a kill in which a delivery may come to be repeated: what a loaded machine takes to write a
+mark, and what the processes of a master that was killed take to end."""
+REPEATED = 300
+"""Messages for each kill that may come twice: what is delivered in a moment, not all that is queued."""
 
 
 class Senders:
@@ -107,13 +109,10 @@ def test_nothing_is_lost(tmp_path: Path, victims: tuple[str, ...]) -> None:
             time.sleep(0.2)
         found = arrivals(site.mailboxes)
         missing = senders.accepted - set(found)
-        print(len(senders.accepted), len(found), sum(len(t) > 1 for t in found.values()))
         assert not missing, f"lost: {sorted(missing)[:10]}; log:\n{site.log[-3000:]}"
         ends = re.findall(r"to=<.*status=(\w+)", site.log)
         assert not Counter(ends)["bounced"]
-    for number, times in found.items():
-        if len(times) > 1:
-            first = min(times)
-            assert any(first - 1 <= kill <= first + WINDOW for kill in kills), (
-                f"message {number} came {len(times)} times"
-            )
+    repeated = {number: min(times) for number, times in found.items() if len(times) > 1}
+    assert len(repeated) <= REPEATED * len(kills)
+    for number, first in repeated.items():
+        assert any(abs(first - kill) <= WINDOW for kill in kills), f"message {number} came twice for no reason"

@@ -13,6 +13,7 @@ new segment.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
 from collections.abc import Callable
@@ -55,10 +56,17 @@ class _Segment:
         final = os.path.join(directory, self.path)
         draft = f"{final}.new"
         self.fd = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        # Locked before it has its name, so that a scan never takes it for a dead writer's.
-        fcntl.flock(self.fd, fcntl.LOCK_EX)
-        os.rename(draft, final)
-        fsync_folder(os.path.dirname(final))
+        try:
+            # Locked before it has its name, so that a scan never takes it for a dead writer's.
+            fcntl.flock(self.fd, fcntl.LOCK_EX)
+            os.rename(draft, final)
+            fsync_folder(os.path.dirname(final))
+        except OSError:
+            os.close(self.fd)
+            for name in (draft, final):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(name)
+            raise
         self.size = 0
         self.records = 0
 

@@ -105,7 +105,8 @@ class Keeper:
     def lock(self) -> None:
         """Take the spool, replay the progress journal and what earlier processes have left in handovers.
 
-        Raises SpoolBusy if another process has it. Messages that `away` tells of are left alone by all else here.
+        Raises SpoolBusy if another process has it, SpoolError if the disk refuses; in both cases it may be tried again.
+        Messages that `away` tells of are left alone by all else here.
         """
         fd = os.open(os.path.join(self._directory, LOCK), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
@@ -113,8 +114,12 @@ class Keeper:
         except BlockingIOError:
             os.close(fd)
             raise SpoolBusy(f"{LOCK}: another process works this queue") from None
+        try:
+            self._begin()
+        except OSError as error:
+            os.close(fd)
+            raise SpoolError(error.errno, f"write to active/: {error.strerror}") from error
         self._lock_fd = fd
-        self._begin()
         for _, _, path in self._files.listing("active"):
             self._leave_alone(path)
 

@@ -469,6 +469,39 @@ def test_queue_files_of_postfix_are_left_alone_with_one_warning_each(queue_direc
     assert sorted(line.partition(":")[0] for line in lines) == sorted(places)
 
 
+def test_a_spool_that_cannot_be_taken_now_can_be_taken_later(
+    queue_directory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        keeper = Keeper(directory=queue_directory)
+        with monkeypatch.context() as full:
+            full.setattr("estafeta.queue.progress.write_all", refuse)
+            with pytest.raises(SpoolError):
+                keeper.lock()
+        keeper.lock()
+        await keeper.close()
+
+    asyncio.run(story())
+
+
+def test_a_segment_that_cannot_be_begun_leaves_nothing(queue_directory: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        spool = Spool(directory=queue_directory)
+        with monkeypatch.context() as full:
+            full.setattr(journals, "fsync_folder", refuse)
+            with pytest.raises(SpoolError):
+                await commit(spool)
+        assert os.listdir(Path(queue_directory, "incoming")) == ["serial"]
+        await commit(spool)
+        await spool.stop()
+
+    asyncio.run(story())
+
+
+def refuse(*_: object) -> int:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
 def test_only_one_process_works_a_queue(queue_directory: str) -> None:
     async def story() -> None:
         first, second = Keeper(directory=queue_directory), Keeper(directory=queue_directory)

@@ -35,6 +35,8 @@ from estafeta.skeleton.service import Service
 
 LOCK_PATIENCE = 30.0
 """Seconds that a command, or a qmgr that is ending, may still hold the spool."""
+DISK_PATIENCE = 5.0
+"""Seconds until a full disk is tried again at the start."""
 STOP_PATIENCE = 3.0
 """Seconds that agents get to report on what they have when everything stops; what they do not report is delivered
 again. They have no more time themselves."""
@@ -106,6 +108,9 @@ class QmgrService(Service):
                     raise RuntimeError(
                         f"{LOCK} is held by another process: end it, or wait for it, and start again"
                     ) from None
+            except SpoolError as error:
+                log.warning(f"{error}: mail waits until there is room; will try again")
+                await asyncio.sleep(DISK_PATIENCE)
             await asyncio.sleep(0.1)
 
     async def _listen(self, path: str, client: Callable[[], Frames]) -> asyncio.AbstractServer:
