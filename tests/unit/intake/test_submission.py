@@ -202,6 +202,7 @@ def test_hold_discard_redirect_filter(bench: Callable[..., Bench]) -> None:
     assert made.notices.told == ["held"]
     assert envelope.hold_reason == "looks odd"
     assert [each.address for each in envelope.recipients] == ["guard@example.com"]
+    assert all(each.original not in ("", "guard") for each in envelope.recipients)  # for X-Original-To
     assert envelope.content_filter == "scan:[127.0.0.1]:10025"
     message = made.begin()
     message.envelope.content_filter = "other:"

@@ -62,6 +62,7 @@ ALIASES = {
     "inco": ":include:{folder}/inc",
     "owner-inco": "ana, bea",
     "incself": ":include:{folder}/self",
+    "nobody": "<>",
 }
 
 Scene = Callable[["Local"], Awaitable[None]]
@@ -356,6 +357,24 @@ def test_one_bounce_among_members_bounces_and_one_deferral_defers_the_recipient(
         agent.cleanup.answer = ConnectionRefusedError(111, "Connection refused")
         (outcome,) = await agent.deliver(f"ext@{HOST}")
         assert isinstance(outcome, Deferred)
+
+    play(tmp_path, scene)
+
+
+def test_an_alias_with_several_members_is_reported_as_expanded(tmp_path: Path) -> None:
+    async def scene(agent: Local) -> None:
+        (several,) = await agent.deliver(f"two@{HOST}")
+        (single,) = await agent.deliver(f"one@{HOST}")
+        assert several == Sent("2.0.0", "alias expanded", "local", action="expanded")
+        assert single == Sent("2.0.0", "delivered to mailbox", "local", action="delivered")
+
+    play(tmp_path, scene)
+
+
+def test_an_alias_that_stands_for_nobody_puts_the_mail_off(tmp_path: Path) -> None:
+    async def scene(agent: Local) -> None:
+        (outcome,) = await agent.deliver(f"nobody@{HOST}")
+        assert outcome == Deferred("4.3.0", "alias database unavailable", "local")
 
     play(tmp_path, scene)
 
