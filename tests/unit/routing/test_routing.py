@@ -151,3 +151,10 @@ def test_patterns_see_the_whole_address_and_the_star(tmp_path: Path) -> None:
 def test_an_address_without_domain_is_looked_into() -> None:
     assert at_once(routing().resolve("a%other.example")).recipient == "a@other.example"
     assert at_once(routing().resolve("other.example!a")).recipient == "a@other.example"
+
+
+def test_transport_maps_take_no_part_of_an_address(tmp_path: Path) -> None:
+    table = tmp_path / "transport"
+    table.write_text("/@(one)$/ smtp:$1\n/@one$/ discard:\n")
+    rules = routing(transport_maps=f"regexp:{table}")
+    assert at_once(rules.resolve("u@one")).transport == "discard"
