@@ -5,8 +5,7 @@ import shutil
 
 import pytest
 from tests.compat.case import Case, cases
-from tests.compat.record import difference
-from tests.compat.stage import play
+from tests.compat.record import ours_against_record
 
 pytestmark = [
     pytest.mark.root,
@@ -16,8 +15,7 @@ pytestmark = [
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
 def test_same_as_postfix(case: Case) -> None:
-    recorded = case.recorded.read_text(errors="surrogateescape")
-    differs = difference(case, recorded, play(case, "estafeta"))
+    differs = ours_against_record(case)
     if differs:
         # The difference alone, whole: a traceback says nothing more.
         pytest.fail(f"{case.path}: {case.rule}\n{differs}".encode(errors="backslashreplace").decode(), pytrace=False)
