@@ -484,6 +484,35 @@ def test_a_spool_that_cannot_be_taken_now_can_be_taken_later(
     asyncio.run(story())
 
 
+def test_a_sync_that_fails_refuses_the_message_and_leaves_no_trace_of_it(
+    queue_directory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """EIO from fdatasync: the bytes may or may not be on the disk, so they are cut off and the client is told 451."""
+
+    def broken(fd: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    async def story() -> None:
+        spool = Spool(directory=queue_directory)
+        _, first = await commit(spool)
+        with monkeypatch.context() as disk:
+            disk.setattr(journals.os, "fdatasync", broken)
+            with pytest.raises(SpoolError) as caught:
+                await commit(spool)
+        assert caught.value.errno == errno.EIO
+        _, third = await commit(spool)
+        assert third.path != first.path, "nothing is appended to a segment that failed"
+        await spool.stop()
+        keeper = Keeper(directory=queue_directory)
+        keeper.lock()
+        assert {found.place for found in await recovered(keeper)} == {first, third}
+        await keeper.close()
+
+    before = log.install(lambda level, text, program: None)
+    asyncio.run(story())
+    log.install(before)
+
+
 def test_a_segment_that_cannot_be_begun_leaves_nothing(queue_directory: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async def story() -> None:
         spool = Spool(directory=queue_directory)
