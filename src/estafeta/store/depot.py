@@ -41,7 +41,8 @@ CHUNKS = 16
 """How many chunks may wait for the syncer. Each draft is an open file."""
 MOST = 512
 """Drafts in one cycle."""
-WRITERS = 2
+WRITERS = 1
+"""Writing threads in each process: a second one only waits for the interpreter (docs/performance.md)."""
 
 
 class Parcel:
