@@ -5,6 +5,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+LONG := tests/whole/test_crash.py tests/whole/test_disk_trouble.py tests/whole/test_reload.py
 WORKERS ?= $(shell n=$$(nproc); [ $$n -gt 4 ] && echo 4 || echo $$n)
 
 .PHONY: run test check whole root compat fuzz bench docs clean
@@ -29,7 +30,7 @@ check: $(STAMP)         ## style, types, import rules
 
 whole: $(STAMP)         ## the long crash tests: kill -9 at every state of the queue
 	@tools/system-packages test
-	ESTAFETA_LONG=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --timeout 600 tests/whole
+	ESTAFETA_LONG=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --timeout 600 $(LONG)
 
 compat: $(STAMP)        ## record real Postfix anew, and compare (root)
 	@tools/system-packages compat

@@ -52,6 +52,12 @@ def greeting(link: socket.socket) -> dict[str, str]:
     return dict(word.split("=", 1) for word in words)
 
 
+def said_at(where: int | Path) -> dict[str, str]:
+    """What an echo says of itself to a new client."""
+    with connected(where) as link:
+        return greeting(link)
+
+
 def is_silent(link: socket.socket) -> bool:
     link.settimeout(0.3)
     try:
@@ -205,12 +211,10 @@ def test_reload_applies_both_files_and_lets_clients_finish(tmp_path: Path) -> No
             site.write_main({"myhostname": "new.example.test", "estafeta_worker_processes": "2"})
             site.write_master(MASTER, ["fresh unix - - n - - echo", "echo unix n - n - 3 echo -o syslog_name=other"])
             site.reload()
-            with connected(site.port) as new:
-                assert greeting(new)["myhostname"] == "new.example.test"
-            with connected(site.queue / "private/fresh") as new:
-                assert greeting(new)["myhostname"] == "new.example.test"
-            with connected(site.queue / "public/echo") as new:
-                assert greeting(new)["name"] == "other"
+            # Until it hears of the reload, the old process may still take a client.
+            site.wait_until(lambda: said_at(site.port)["myhostname"] == "new.example.test")
+            site.wait_until(lambda: said_at(site.queue / "private/fresh")["myhostname"] == "new.example.test")
+            site.wait_until(lambda: said_at(site.queue / "public/echo")["name"] == "other")
             old.send(b"still here\n")
             assert old.recv(100) == b"still here\n"
         site.wait_for(r"echo\[\d+\]: stopped")
@@ -431,9 +435,7 @@ def test_the_log_may_move_to_another_file_on_reload(tmp_path: Path) -> None:
         site.write_main({"maillog_file": str(site.folder / "other.log"), "syslog_name": "outpost"})
         site.log_file = site.folder / "other.log"
         site.reload()
-        with connected(site.port) as link:
-            greeting(link)
-        site.wait_for(r" outpost/echo\[\d+\]: connect")
+        site.wait_until(lambda: said_at(site.port) and " outpost/echo[" in site.log)
         site.wait_for(r" outpost/master\[\d+\]: reload --")
 
 
