@@ -236,7 +236,7 @@ def _add(fd: int, mailbox: Mailbox, pieces: Iterable[bytes]) -> None:
             size += len(piece)
             if mailbox.limit and size > mailbox.limit:
                 raise MailboxProblem.writing(OSError(errno.EFBIG, mailbox.path))
-            _checked(lambda piece=piece: write_all(fd, (piece,)))  # type: ignore[misc]
+            _checked(lambda piece=piece: write_all(fd, (piece,)))  # type: ignore[misc]  # mypy infers no default
         _checked(lambda: os.fsync(fd))
     except BaseException:
         os.ftruncate(fd, before)

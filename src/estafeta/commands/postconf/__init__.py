@@ -28,8 +28,8 @@ PUBLIC_KEY_ALGORITHMS = ("dsa", "ecdsa", "rsa")
 def main(argv: list[str] | None = None) -> int:
     """`argv` without the program's name. Returns the exit status."""
     program = sys.argv[0] if argv is None else "postconf"
-    sys.stdout.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
-    sys.stderr.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
+    sys.stdout.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]  # a TextIOWrapper
+    sys.stderr.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]  # a TextIOWrapper
 
     def say(text: str) -> None:
         sys.stdout.flush()
