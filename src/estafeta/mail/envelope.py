@@ -27,7 +27,8 @@ class Recipient(msgspec.Struct, array_like=True):
 
 
 class Client(msgspec.Struct, array_like=True):
-    """Where the message came from. Empty texts for mail submitted on this machine."""
+    """Where the message came from: the client, or who XFORWARD said that it was. Empty texts for mail submitted on this
+    machine, and for what is not known."""
 
     name: str = ""
     """Verified host name, `unknown` if there is none, `localhost` and so on."""
@@ -40,6 +41,9 @@ class Client(msgspec.Struct, array_like=True):
     sasl_method: str = ""
     sasl_username: str = ""
     sasl_sender: str = ""
+    ident: str = ""
+    """The queue id that the message had at the host which XFORWARD told of; empty if that is our own queue id.
+    XFORWARD's SOURCE is `Envelope.context`."""
 
 
 class Trouble(msgspec.Struct, array_like=True):
