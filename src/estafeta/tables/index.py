@@ -21,6 +21,7 @@ TYPES: dict[str, str] = {
     "fail": "estafeta.tables.fail:FailTable",
     "hash": "estafeta.tables.indexed:IndexedTable",
     "inline": "estafeta.tables.inline:InlineTable",
+    "internal": "estafeta.tables.internal:InternalTable",
     "lmdb": "estafeta.tables.lmdb_file:LmdbTable",
     "mailbox": "estafeta.tables.mailbox:MailboxTable",
     "nis": "estafeta.tables.nis:NisTable",
@@ -37,6 +38,10 @@ TYPES: dict[str, str] = {
 
 TRANSPARENT = ("proxy", "proxywrite")
 """`proxy:hash:/x` is `hash:/x`: Postfix asks proxymap(8) to open it; here the process opens it itself."""
+
+
+NAMELESS = ("internal",)
+"""Types that need no name behind the colon."""
 
 
 class Opener(Protocol):
@@ -68,7 +73,7 @@ def split_spec(spec: str) -> tuple[str, str]:
     kind, _, name = spec.partition(":")
     while kind in TRANSPARENT and name:
         kind, _, name = name.partition(":")
-    if not kind or not name:
+    if not kind or not (name or kind in NAMELESS):
         raise TableError(f'open dictionary: expecting "type:name" form instead of "{spec}"')
     return kind, name
 
