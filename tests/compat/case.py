@@ -8,8 +8,10 @@ A case is a text file. Its first line, a comment, says which rule it shows. Sect
     == master                    lines added to master.cf
     == file transport            a file in /srv/etc; `== map transport`: the same, and postmap makes its index
     == dns                       NAME TYPE DATA lines for the name server, NAME STATUS for SERVFAIL and the like
+    == hosts                     lines added to /etc/hosts
     == user antonio              a system user
     == sink 2526                 an SMTP server of ours; VERB = REPLY lines say what it answers
+                                 (`sink 127.0.0.2:2526`: on that address; `sink unix:/srv/sink/s`: a local socket)
     == talk                      a dialogue on port 25; `== talk 2525 from 127.0.0.2`: another port, another client
     C: EHLO client.test          a line; its reply is read
     C+: MAIL FROM:<a@b.test>     a line that is sent together with the next one
@@ -62,7 +64,7 @@ class Case:
         return self.path.with_suffix(".postfix")
 
 
-KINDS = {"main", "master", "file", "map", "dns", "user", "sink", "talk", "sendmail", "run", "wait", "show", "ignore"}
+KINDS = {"main", "master", "file", "map", "dns", "hosts", "user", "sink", "talk", "sendmail", "run", "wait", "show", "ignore"}
 
 
 def load(path: Path) -> Case:

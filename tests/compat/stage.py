@@ -166,7 +166,8 @@ class Stage:
             passwd += f"{name}:x:{number}:{number}::{home}:/bin/sh\n"
             os.chown(home, number, number)
         _replace("/etc/passwd", passwd)
-        _replace("/etc/hosts", "127.0.0.1 localhost\n127.0.0.1 mail.example.test\n127.0.0.2 client.example.test\n")
+        hosts = "127.0.0.1 localhost\n127.0.0.1 mail.example.test\n127.0.0.2 client.example.test\n"
+        _replace("/etc/hosts", hosts + "".join(section.text for section in self._case.all("hosts")))
         _replace("/etc/resolv.conf", "nameserver 127.0.0.1\noptions timeout:2 attempts:1\n")
         self._dns = DnsServer(_zone(self._case), port=53)
         self._dns.__enter__()
@@ -194,9 +195,12 @@ class Stage:
             f"{verb.strip()}={reply.strip()}" for verb, _, reply in (line.partition("=") for line in section.lines)
         ]
         command = [sys.executable, "-m", "tests.compat.sink", section.argument, *replies]
-        output = (STAGE / "sink" / section.argument).open("wb")
+        output = (STAGE / "sink" / section.argument.replace("/", "_")).open("wb")
         self._sinks[section.argument] = subprocess.Popen(command, cwd=ROOT, stdout=output)
-        _await_port(int(section.argument))
+        if section.argument.startswith("unix:"):
+            _await_path(Path(section.argument[5:]))
+        else:
+            _await_port(int(section.argument.rpartition(":")[2]))
 
     # --- the acts
 
@@ -293,7 +297,7 @@ class Stage:
         elif what == "mailbox":
             self._say(f"== mailbox {argument}\n{_mailbox(STAGE / argument)}")
         elif what == "sink":
-            self._say(f"== sink {argument}\n{(STAGE / 'sink' / argument).read_text(errors='surrogateescape')}")
+            self._say(f"== sink {argument}\n{(STAGE / 'sink' / argument.replace('/', '_')).read_text(errors='surrogateescape')}")
         elif what == "queue":
             self._output("queue", [self._commands / "postqueue", "-c", ETC, "-p"], "")
         else:
@@ -340,6 +344,14 @@ def _await_port(port: int) -> None:
             return
         if time.monotonic() > deadline:
             raise RuntimeError(f"nobody listens on port {port}; the log says:\n{_log()}")
+        time.sleep(0.02)
+
+
+def _await_path(path: Path) -> None:
+    deadline = time.monotonic() + 20
+    while not path.exists():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"nobody makes {path}")
         time.sleep(0.02)
 
 

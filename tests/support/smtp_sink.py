@@ -154,7 +154,8 @@ class Session(asyncio.Protocol):
         self.transport = transport
         self.sink.talks.append(self.talk)
         self.sink.sessions.add(self)
-        self.say("CONNECT", "")
+        peer = transport.get_extra_info("peername")
+        self.say("CONNECT", peer[0] if isinstance(peer, tuple) else "")
 
     def connection_lost(self, _: object) -> None:
         self.talk.closed.set()
