@@ -78,7 +78,7 @@ class Envelope(msgspec.Struct, array_like=True):
     redirect: str = ""
     verp: str = ""
     trace: int = 0
-    """TRACE_* bits: sendmail -bv and -v."""
+    """TRACE_* bits: sendmail -bv and -v, and probes of verify(8)."""
     client: Client = msgspec.field(default_factory=Client)
     done: list[int] = msgspec.field(default_factory=list)
     """Indices of recipients that need nothing more."""
@@ -95,8 +95,9 @@ class Envelope(msgspec.Struct, array_like=True):
     """Who handed it to sendmail(1); -1 for mail from the network."""
 
 
-TRACE_VERIFY, TRACE_REPORT = 1, 2
-"""`sendmail -bv`: deliver nothing, report what would happen. `sendmail -v`: deliver and report."""
+TRACE_VERIFY, TRACE_REPORT, TRACE_PROBE = 1, 2, 4
+"""`sendmail -bv`: deliver nothing, report what would happen. `sendmail -v`: deliver and report. With TRACE_VERIFY: a
+probe of verify(8), which is told what would happen; there is no report."""
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Envelope)

@@ -46,7 +46,6 @@ class AddressVerification:
         "5000",
         'How many probes may be under way; with more, answers are "try later".',
         least=1,
-        pending=True,
     )
     address_verify_poll_count = number(
         "${stress?{1}:{3}}",

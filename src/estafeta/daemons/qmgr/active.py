@@ -1,8 +1,8 @@
 """The active queue: the messages qmgr is working on.
 
 New messages come by notice and wait in `backlog.Incoming`, deferred ones in `backlog.Deferred`; as there is room in
-memory they are taken from both in turn, so that a backlog of old mail does not stop new mail. Each recipient is routed
-and goes to the scheduler of its transport; agents report what became of it; when all have, `finish.py` decides.
+memory they are taken from both in turn, so that a backlog of old mail does not stop new mail. `dispatch.py` routes each
+recipient to the scheduler of its transport; agents report what became of it; when all have, `finish.py` decides.
 
 A handful of tasks does the routing, each one message after the other. Where routing needs no waiting, one of them
 does it all without a pause; where a table is slow, the others go on.
@@ -14,18 +14,17 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from estafeta.base import log
-from estafeta.daemons.qmgr.agents import LOST, Agents, Connect, suspended
+from estafeta.daemons.qmgr.agents import LOST, Connect
 from estafeta.daemons.qmgr.backlog import Deferred, Incoming
+from estafeta.daemons.qmgr.dispatch import TURN, Dispatch, Resolver
 from estafeta.daemons.qmgr.finish import Finish
-from estafeta.daemons.qmgr.limits import Limits
 from estafeta.daemons.qmgr.message import Message
-from estafeta.daemons.qmgr.schedule import Entry, Transport
-from estafeta.mail.address import quote, split, split_extension
-from estafeta.mail.envelope import NOTIFY_SUCCESS, TRACE_VERIFY, Envelope, Trouble
-from estafeta.mail.logline import delays_of, delivery_line
+from estafeta.daemons.qmgr.schedule import Entry
+from estafeta.mail.address import quote
+from estafeta.mail.envelope import NOTIFY_SUCCESS, TRACE_PROBE, TRACE_VERIFY, Envelope, Trouble
 from estafeta.net.frames import connect
 from estafeta.queue.handover import Heard, Kept
 from estafeta.queue.keeper import Found, Returned
@@ -33,23 +32,14 @@ from estafeta.queue.place import Place
 from estafeta.queue.record import Damaged
 from estafeta.queue.spool import MessageGone
 from estafeta.services.delivery import Result
-from estafeta.tables.table import TableDown
 
 ROUTERS = 16
 """Messages that may wait for a table at the same time."""
-TURN = 50
-"""Messages or recipients after which a router lets the rest of the process have its turn."""
-RETRY = "retry"
-
-
-class Resolver(Protocol):
-    """What we need of routing."""
-
-    async def resolve(self, address: str, sender: str = "") -> Any: ...
 
 
 class ActiveQueue:
-    """All that is in memory. `keeper`: queue.keeper.Keeper. `workers_of(transport)`: (processes, maxproc) of it."""
+    """All that is in memory. `keeper`: queue.keeper.Keeper. `workers_of(transport)`: (processes, maxproc) of it.
+    `probe_routing` is the routing of address probes, where it differs."""
 
     def __init__(
         self,
@@ -60,6 +50,7 @@ class ActiveQueue:
         workers_of: Callable[[str], tuple[int, int]],
         clock: Callable[[], float] = time.time,
         connect: Connect = connect,
+        probe_routing: Resolver | None = None,
     ) -> None:
         self.conf = conf
         self.keeper = keeper
@@ -73,27 +64,24 @@ class ActiveQueue:
         self.expire: set[str] = set()
         """Ids of messages that are to be returned if they are not delivered now."""
         self.flushed: set[str] = set()
-        self.transports: dict[str, Agents] = {}
-        self._routing = routing
+        self.probes = 0
+        """Active messages that are address probes."""
+        self.starved: list[Message] = []
+        """Messages with recipients that wait for room."""
+        self.dispatch = Dispatch(conf, self, routing, probe_routing or routing, workers_of, clock, connect)
+        self.transports = self.dispatch.transports
+        self.agents = self.dispatch.agents
         self._finish = finish
-        self._workers_of = workers_of
         self._clock = clock
-        self._connect = connect
         self._loop = asyncio.get_running_loop()
         self._message_limit: int = conf.qmgr_message_active_limit
         self._recipient_limit: int = conf.qmgr_message_recipient_limit
-        self._recipient_minimum: int = conf.qmgr_message_recipient_minimum
-        self._defer_transports = frozenset(conf.defer_transports)
-        self._double_bounce = conf.double_bounce_sender.lower()
-        self._error_service: str = conf.error_service_name
         self._count = 0
         self._refill: deque[Message] = deque()
-        self._starved: list[Message] = []
         self._idle: list[asyncio.Future[None]] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._waking = False
         self._next_warning = 0.0
-        self._table_warnings: dict[str, float] = {}
         self._deferred_turn = False
         self._due_timer: asyncio.TimerHandle | None = None
         self.stopping = False
@@ -194,7 +182,7 @@ class ActiveQueue:
         if self._refill:
             message = self._refill.popleft()
             if message.todo and not message.reading and message.queue_id in self.active:
-                await self._route(message)
+                await self.dispatch.route(message)
             return
         if not self._room():
             return
@@ -247,6 +235,8 @@ class ActiveQueue:
         message = Message(found.place, found.envelope, self._count, self._clock())
         message.todo = []
         self.active[message.queue_id] = message
+        if found.envelope.trace & TRACE_PROBE:
+            self.probes += 1
         return message
 
     @property
@@ -269,12 +259,14 @@ class ActiveQueue:
                 f"{envelope.queue_id}: from=<{quote(envelope.sender)}>, size={envelope.size}, "
                 f"nrcpt={len(envelope.recipients)} (queue active)"
             )
-        await self._route(message)
+        await self.dispatch.route(message)
 
     def _admitted(self, found: Found, now: float) -> Message:
         """The message, with what is known of its recipients."""
         self._count += 1
         message = self.active[found.envelope.queue_id] = Message(found.place, found.envelope, self._count, now)
+        if found.envelope.trace & TRACE_PROBE:
+            self.probes += 1
         if found.envelope.hold_reason:
             # Held when it arrived, but we were not there to move it.
             message.hold = True
@@ -299,7 +291,7 @@ class ActiveQueue:
             return
         counts = result.status == "sent" or message.envelope.trace & TRACE_VERIFY
         if counts and self._is_reported(message.envelope, index, result):
-            self._keep(message, index, result)
+            self.keep(message, index, result)
 
     # --- what the qmgr before us still delivers
 
@@ -308,7 +300,7 @@ class ActiveQueue:
         recipients need not wait."""
         message = self._admitted(found, self._clock())
         message.away = True
-        self._count_in(message)
+        self.dispatch.count_in(message)
         self._refill.append(message)
         self.wake()
 
@@ -328,156 +320,6 @@ class ActiveQueue:
             self._refill.append(message)
             self.wake()
 
-    # --- routing
-
-    async def _route(self, message: Message) -> None:
-        """Route recipients and hand them to the schedulers, as many as there is room for."""
-        envelope = message.envelope
-        touched: dict[Transport, None] = {}
-        count = 0
-        message.reading = True
-        while message.todo:
-            if self.recipients >= self._recipient_limit and message.pending >= self._recipient_minimum:
-                break
-            index = message.todo.pop()
-            if not await self._route_one(message, envelope, index, touched):
-                break
-            count += 1
-            if count % TURN == 0:
-                self._enlist(message, touched)
-                await asyncio.sleep(0)
-        message.reading = False
-        self._enlist(message, touched)
-        if message.todo:
-            self._starved.append(message)
-        elif message.over:
-            self.over(message)
-
-    async def _route_one(
-        self, message: Message, envelope: Envelope, index: int, touched: dict[Transport, None]
-    ) -> bool:
-        """False when the recipient has to wait because its transport has enough in memory."""
-        recipient = envelope.recipients[index]
-        address = recipient.address
-        if envelope.redirect:
-            if index != 0:
-                envelope.done.append(index)
-                return True
-            address = envelope.redirect
-        try:
-            resolved = await self._routing.resolve(address, envelope.sender)
-        except TableDown as error:
-            self._warn_of_table(f"{message.queue_id}: <{quote(address)}>: {error}", str(error))
-            self._count_in(message)
-            self._retry(message, index, address, ("4.3.0", "address resolver failure"), touched)
-            return True
-        if message.withdrawn:
-            return True
-        transport, nexthop, address = resolved.transport, resolved.nexthop, resolved.recipient
-        if envelope.content_filter and not resolved.error:
-            transport, nexthop = self._filter(envelope.content_filter, address)
-        elif resolved.address_class == "local" and split(address)[0].lower() == self._double_bounce:
-            self._count_in(message)
-            self._discard_double_bounce(message, index)
-            return True
-        agents = self.agents(self._error_service if transport == "error" else transport)
-        if agents.scheduler.recipients >= agents.scheduler.limits.room_for(len(envelope.recipients)):
-            message.todo.append(index)
-            return False
-        self._count_in(message)
-        self._assign(message, index, agents, nexthop, address, touched)
-        return True
-
-    def _warn_of_table(self, text: str, reason: str) -> None:
-        """Once a minute for each reason: a table that is down is asked for every recipient there is."""
-        now = self._clock()
-        if now >= self._table_warnings.get(reason, 0.0):
-            if len(self._table_warnings) > 1000:
-                self._table_warnings.clear()
-            self._table_warnings[reason] = now + 60
-            log.warning(text)
-
-    def _count_in(self, message: Message) -> None:
-        message.pending += 1
-        self.recipients += 1
-
-    def _filter(self, content_filter: str, address: str) -> tuple[str, str]:
-        """`transport:nexthop` of a content filter; an empty next hop is default_filter_nexthop or the domain."""
-        transport, _, nexthop = content_filter.partition(":")
-        return transport, nexthop or self.conf.default_filter_nexthop or split(address)[1]
-
-    def _assign(
-        self,
-        message: Message,
-        index: int,
-        agents: Agents,
-        nexthop: str,
-        address: str,
-        touched: dict[Transport, None],
-    ) -> None:
-        """To its transport, or to retry where that or the destination cannot be reached now."""
-        scheduler = agents.scheduler
-        if agents.suspended is not None:
-            self._retry(message, index, address, agents.suspended, touched)
-            return
-        if scheduler.name in self._defer_transports and not message.flushed:
-            self._retry(message, index, address, ("4.3.2", "deferred transport"), touched)
-            return
-        destination = scheduler.destination(self._destination_name(scheduler, nexthop, address), nexthop)
-        if destination.dead:
-            self._retry(message, index, address, suspended(destination.reason), touched)
-            return
-        job = message.jobs.get(scheduler)
-        if job is None:
-            job = message.jobs[scheduler] = scheduler.job(message, message.number, message.activated)
-        scheduler.add(job, destination, index, address)
-        touched[scheduler] = None
-
-    def _destination_name(self, scheduler: Transport, nexthop: str, address: str) -> str:
-        if scheduler.limits.recipients != 1:
-            return nexthop.lower()
-        local = split_extension(split(address)[0], self.conf.recipient_delimiter)[0]
-        return f"{local}@{nexthop}".lower()
-
-    def _retry(
-        self, message: Message, index: int, address: str, reason: tuple[str, str], touched: dict[Transport, None]
-    ) -> None:
-        """Through the retry service, whose business it is to say so; by ourselves when that is out of reach."""
-        agents = self.agents(RETRY)
-        if agents.suspended is not None:
-            self._put_off_here(message, index, reason)
-            return
-        scheduler = agents.scheduler
-        nexthop = f"{reason[0]} {reason[1]}"
-        job = message.jobs.get(scheduler)
-        if job is None:
-            job = message.jobs[scheduler] = scheduler.job(message, message.number, message.activated)
-        scheduler.add(job, scheduler.destination(nexthop, nexthop), index, address)
-        touched[scheduler] = None
-
-    def _enlist(self, message: Message, touched: dict[Transport, None]) -> None:
-        for scheduler in touched:
-            scheduler.enlist(message.jobs[scheduler])
-            self.transports[scheduler.name].wanted()
-        touched.clear()
-
-    def agents(self, transport: str) -> Agents:
-        """The agents of a transport, which need not exist."""
-        found = self.transports.get(transport)
-        if found is None:
-            workers, maxproc = self._workers_of(transport)
-            found = self.transports[transport] = Agents(
-                Transport(transport, Limits.of(self.conf, transport, maxproc)),
-                workers=workers,
-                retry_time=self.conf.transport_retry_time,
-                timeout=self.conf.qmgr_ipc_timeout,
-                delivered=self.delivered,
-                put_off=self.put_off,
-                clock=self._clock,
-                connect=self._connect,
-            )
-        return found
-
     # --- out
 
     def delivered(self, entry: Entry, results: list[Result]) -> None:
@@ -485,7 +327,7 @@ class ActiveQueue:
         message: Message = entry.job.message
         if results[0] is LOST:
             for index in entry.recipients:
-                self.log_recipient(message, index, "deferred", LOST.dsn, LOST.text)
+                self.dispatch.log_recipient(message, index, "deferred", LOST.dsn, LOST.text)
         if self._told is not None:
             self._told(message.queue_id, dict(zip(entry.recipients, map(_heard_of, results), strict=True)))
             return
@@ -501,11 +343,11 @@ class ActiveQueue:
         failed: dict[int, Trouble] | None = None
         for index, result in zip(recipients, results, strict=True):
             if envelope.trace & TRACE_VERIFY:
-                self._keep(message, index, result)
+                self.keep(message, index, result)
             elif result.status == "sent":
                 sent.append(index)
                 if self._is_reported(envelope, index, result):
-                    self._keep(message, index, result)
+                    self.keep(message, index, result)
             elif result.status == "bounced":
                 if message.failed is None:
                     message.failed = {}
@@ -525,10 +367,10 @@ class ActiveQueue:
             self.keeper.done(message.queue_id, sent)
         if over:
             self.over(message)
-        if self._starved:
+        if self.starved:
             # Recipients may have left room for more.
-            self._refill.extend(self._starved)
-            self._starved.clear()
+            self._refill.extend(self.starved)
+            self.starved.clear()
             self.wake()
 
     @staticmethod
@@ -537,7 +379,7 @@ class ActiveQueue:
         return bool(envelope.trace or (envelope.recipients[index].notify & NOTIFY_SUCCESS and result.action))
 
     @staticmethod
-    def _keep(message: Message, index: int, result: Result) -> None:
+    def keep(message: Message, index: int, result: Result) -> None:
         if message.sent is None:
             message.sent = {}
         message.sent[index] = result
@@ -551,53 +393,10 @@ class ActiveQueue:
     def left(self, message: Message) -> None:
         """A message is not active any more."""
         del self.active[message.queue_id]
+        if message.envelope.trace & TRACE_PROBE:
+            self.probes -= 1
         if len(self.incoming) or len(self.deferred):
             self.wake()
-
-    def put_off(self, entries: list[Entry], reason: tuple[str, str]) -> None:
-        """These are not sent now, for a reason that has nothing to do with them."""
-        messages: dict[int, tuple[Message, dict[Transport, None]]] = {}
-        for entry in entries:
-            message: Message = entry.job.message
-            _, touched = messages.setdefault(message.number, (message, {}))
-            for index, address in zip(entry.recipients, entry.addresses, strict=True):
-                if entry.job.transport.name == RETRY:
-                    self._put_off_here(message, index, reason, over=False)
-                else:
-                    self._retry(message, index, address, reason, touched)
-        for message, touched in messages.values():
-            self._enlist(message, touched)
-            if message.over:
-                self.over(message)
-
-    def _put_off_here(self, message: Message, index: int, reason: tuple[str, str], *, over: bool = True) -> None:
-        if message.deferred is None:
-            message.deferred = {}
-        message.deferred[index] = Result("deferred", *reason)
-        self.log_recipient(message, index, "deferred", *reason)
-        message.pending -= 1
-        self.recipients -= 1
-        if over and message.over:
-            self.over(message)
-
-    def _discard_double_bounce(self, message: Message, index: int) -> None:
-        """A report about a report about a report: enough. qmgr(8)."""
-        self.log_recipient(message, index, "sent", "2.0.0", "undeliverable postmaster notification discarded")
-        message.envelope.done.append(index)
-        message.pending -= 1
-        self.recipients -= 1
-
-    def log_recipient(self, message: Message, index: int, status: str, dsn: str, text: str) -> None:
-        """The line for a recipient that no agent has seen."""
-        recipient = message.envelope.recipients[index]
-        now = self._clock()
-        delays = delays_of(message.envelope.arrived, message.activated, now, 0.0, now)
-        limit = self.conf.delay_logging_resolution_limit
-        log.info(
-            delivery_line(
-                message.queue_id, recipient.address, recipient.original, "none", delays, dsn, status, text, limit=limit
-            )
-        )
 
     def withdraw(self, message: Message) -> None:
         """Take back what waits of a message (it is deleted or held); what agents have comes to its end."""
@@ -610,11 +409,6 @@ class ActiveQueue:
         message.todo = []
         if message.over:
             self.over(message)
-
-    def flush_transports(self) -> None:
-        """Forget what is dead: transports and destinations."""
-        for agents in self.transports.values():
-            agents.flush()
 
     # --- the end
 

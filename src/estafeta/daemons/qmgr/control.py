@@ -296,7 +296,7 @@ class QueueControl:
         chosen = list(deferred)
         if site:
             chosen = await asyncio.to_thread(self._for_site, [(each, deferred.path(each)) for each in chosen], site)
-        self._queue.flush_transports()
+        self._queue.dispatch.flush_transports()
         self._queue.flushed.update(chosen)
         count = deferred.make_due(chosen, self._clock())
         self._queue.wake()

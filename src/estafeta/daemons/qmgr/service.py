@@ -166,7 +166,7 @@ class QmgrService(Service):
     async def triggered(self, requests: bytes) -> None:
         wanted = set(requests)
         if FLUSH_DEAD in wanted:
-            self._queue.flush_transports()
+            self._queue.dispatch.flush_transports()
         if wanted & {SCAN_INCOMING, WAKEUP}:
             await self._recover()
         elif wanted & {SCAN_DEFERRED, SCAN_ALL}:

@@ -270,7 +270,7 @@ def test_a_transport_that_nobody_serves_is_left_alone_for_a_while() -> None:
         await post.settle()
         assert lines.count("warning: connect to transport private/smtp: No such file or directory") == 1
         post.agent.refused.clear()
-        post.queue.flush_transports()
+        post.queue.dispatch.flush_transports()
         post.letter("d@x")
         await post.settle()
         assert post.delivered[-1] == ("smtp", "Q3", ["d@x"])
