@@ -9,6 +9,7 @@ A case is a text file. Its first line, a comment, says which rule it shows. Sect
     == file transport            a file in /srv/etc; `== map transport`: the same, and postmap makes its index
     == dns                       NAME TYPE DATA lines for the name server, NAME STATUS for SERVFAIL and the like
     == hosts                     lines added to /etc/hosts
+    == resolv                    lines added to /etc/resolv.conf
     == user antonio              a system user
     == sink 2526                 an SMTP server of ours; VERB = REPLY lines say what it answers
                                  (`sink 127.0.0.2:2526`: on that address; `sink unix:/srv/sink/s`: a local socket)
@@ -64,7 +65,7 @@ class Case:
         return self.path.with_suffix(".postfix")
 
 
-KINDS = {"main", "master", "file", "map", "dns", "hosts", "user", "sink", "talk", "sendmail", "run", "wait", "show", "ignore"}
+KINDS = {"main", "master", "file", "map", "dns", "hosts", "resolv", "user", "sink", "talk", "sendmail", "run", "wait", "show", "ignore"}
 
 
 def load(path: Path) -> Case:

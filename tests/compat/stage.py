@@ -168,7 +168,8 @@ class Stage:
         _replace("/etc/passwd", passwd)
         hosts = "127.0.0.1 localhost\n127.0.0.1 mail.example.test\n127.0.0.2 client.example.test\n"
         _replace("/etc/hosts", hosts + "".join(section.text for section in self._case.all("hosts")))
-        _replace("/etc/resolv.conf", "nameserver 127.0.0.1\noptions timeout:2 attempts:1\n")
+        resolv = "nameserver 127.0.0.1\noptions timeout:2 attempts:1\n"
+        _replace("/etc/resolv.conf", resolv + "".join(section.text for section in self._case.all("resolv")))
         self._dns = DnsServer(_zone(self._case), port=53)
         self._dns.__enter__()
 
@@ -392,6 +393,8 @@ _CHANCE = re.compile(r"\b[0-9A-F]{6,24}\b|\d\d:\d\d:\d\d|<\d{14}\.")
 
 
 def main() -> None:
+    if os.getpid() != 1:
+        sys.exit("this mounts over /etc and /srv: it must run in namespaces of its own; use tests.compat.record")
     case, system = load(Path(sys.argv[1])), sys.argv[2]
     sys.stdout.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
     sys.stdout.write(Stage(case, system).play())
