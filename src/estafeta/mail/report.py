@@ -72,7 +72,8 @@ class Letter:
     boundary: str
     to_sender: bool = True
     """False for a copy to the postmaster: other subject, no text."""
-    eight_bit: bool = True
+    encoding: str = "8bit"
+    """"8bit", "7bit", or empty when nobody has told how the message is encoded: then the report does not say either."""
     date: str = ""
     """Of the report itself, as in a Date header."""
     retry_until: str = ""
@@ -81,15 +82,15 @@ class Letter:
 
 def compose(letter: Letter, message: Message, fates: Sequence[Fate]) -> tuple[bytes, bytes]:
     """(header block with its empty line, body) of the report."""
-    encoding = "8bit" if letter.eight_bit or message.smtputf8 else "7bit"
+    eight_bit = letter.encoding == "8bit" or message.smtputf8
     body: list[str] = ["This is a MIME-encapsulated message.", "", f"--{letter.boundary}"]
-    body += _notification(letter, fates, encoding)
+    body += _notification(letter, fates, eight_bit=eight_bit)
     body += ["", f"--{letter.boundary}"]
     body += _delivery_status(letter, message, fates)
     body += [f"--{letter.boundary}"]
-    body += _returned_header(letter, message, encoding)
+    body += _returned_header(letter, message, eight_bit=eight_bit)
     packed = _wire(body) + _closed(message.content) + _wire(["", f"--{letter.boundary}--"])
-    return _wire(_head(letter, encoding)) + b"\r\n", packed
+    return _wire(_head(letter, "8bit" if eight_bit else letter.encoding)) + b"\r\n", packed
 
 
 def _head(letter: Letter, encoding: str) -> list[str]:
@@ -104,7 +105,7 @@ def _head(letter: Letter, encoding: str) -> list[str]:
         "MIME-Version: 1.0",
         "Content-Type: multipart/report; report-type=delivery-status;",
         f'\tboundary="{letter.boundary}"',
-        f"Content-Transfer-Encoding: {encoding}",
+        *([f"Content-Transfer-Encoding: {encoding}"] if encoding else []),
     ]
 
 
@@ -118,13 +119,13 @@ def _from(sender: str, origin: str) -> str:
     return sender
 
 
-def _notification(letter: Letter, fates: Sequence[Fate], encoding: str) -> list[str]:
+def _notification(letter: Letter, fates: Sequence[Fate], *, eight_bit: bool) -> list[str]:
     template = letter.template
-    charset = "utf-8" if encoding == "8bit" and template.charset == "us-ascii" else template.charset
+    charset = "utf-8" if eight_bit and template.charset == "us-ascii" else template.charset
     lines = [
         "Content-Description: Notification",
         f"Content-Type: text/plain; charset={charset}",
-        f"Content-Transfer-Encoding: {encoding}",
+        *_part_encoding(eight_bit),
         "",
     ]
     if letter.to_sender:
@@ -144,9 +145,9 @@ def _delivery_status(letter: Letter, message: Message, fates: Sequence[Fate]) ->
     lines += ["", f"Reporting-MTA: dns; {letter.hostname}"]
     if message.envid:
         lines.append(f"Original-Envelope-Id: {message.envid}")
-    lines.append(f"X-{letter.mail_name}-Queue-ID: {message.queue_id}")
+    lines.append(f"X-{_token(letter.mail_name)}-Queue-ID: {message.queue_id}")
     if message.sender:
-        lines.append(f"X-{letter.mail_name}-Sender: {_typed(message.smtputf8, message.sender)}")
+        lines.append(f"X-{_token(letter.mail_name)}-Sender: {_typed(message.smtputf8, message.sender)}")
     lines.append(f"Arrival-Date: {message.arrival}")
     for fate in fates:
         lines += ["", *_recipient_fields(letter, message, fate)]
@@ -166,7 +167,7 @@ def _recipient_fields(letter: Letter, message: Message, fate: Fate) -> list[str]
     if fate.diagnostic:
         lines += fold(f"Diagnostic-Code: {'smtp' if fate.remote_mta else 'x-unix'}; {fate.diagnostic}")
     else:
-        lines += fold(f"Diagnostic-Code: X-{letter.mail_name}; {fate.text}")
+        lines += fold(f"Diagnostic-Code: X-{_token(letter.mail_name)}; {fate.text}")
     if letter.retry_until:
         lines.append(f"Will-Retry-Until: {letter.retry_until}")
     return lines
@@ -176,7 +177,19 @@ def _typed(smtputf8: bool, address: str) -> str:
     return f"{'utf-8' if smtputf8 and not address.isascii() else 'rfc822'}; {address}"
 
 
-def _returned_header(letter: Letter, message: Message, encoding: str) -> list[str]:
+def _token(name: str) -> str:
+    """`name` as part of the name of a header field or a type: no spaces, no special characters of RFC 5322."""
+    return name.translate(_SPECIAL)
+
+
+_SPECIAL = str.maketrans(dict.fromkeys(' \t"(),.:;<>@[]\\', "-"))
+
+
+def _part_encoding(eight_bit: bool) -> list[str]:
+    return ["Content-Transfer-Encoding: 8bit"] if eight_bit else []
+
+
+def _returned_header(letter: Letter, message: Message, *, eight_bit: bool) -> list[str]:
     part = "global" if message.smtputf8 else "rfc822"
     if message.headers_only:
         kind = "message/global-headers" if message.smtputf8 else "text/rfc822-headers"
@@ -188,7 +201,7 @@ def _returned_header(letter: Letter, message: Message, encoding: str) -> list[st
     return [
         f"Content-Description: {what}",
         f"Content-Type: {kind}",
-        f"Content-Transfer-Encoding: {encoding}",
+        *_part_encoding(eight_bit),
         "",
         f"Return-Path: <{quote(message.sender) if message.sender else ''}>",
     ]

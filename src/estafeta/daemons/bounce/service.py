@@ -102,7 +102,7 @@ class BounceService(Service):
     def _submission(self, request: ReportRequest, notice: Notice) -> Submission:
         conf, envelope = self.conf, request.envelope
         now = time.time()
-        eight_bit = conf.smtputf8_enable or envelope.encoding == "8bit"
+        encoding = "8bit" if conf.smtputf8_enable or envelope.smtputf8 else envelope.encoding
         retry_until = mail_date(envelope.arrived + conf.maximal_queue_lifetime) if notice.kind == DELAY else ""
         letter = Letter(
             hostname=conf.myhostname,
@@ -112,7 +112,7 @@ class BounceService(Service):
             template=self._templates[TEMPLATE_OF[notice.kind]],
             boundary=f"{envelope.queue_id}.{int(now)}/{conf.myhostname}",
             to_sender=notice.to_sender,
-            eight_bit=eight_bit,
+            encoding=encoding,
             date=mail_date(now),
             retry_until=retry_until,
         )
@@ -131,7 +131,7 @@ class BounceService(Service):
             arrived=now,
             sender=notice.sender,
             recipients=[EnvelopeRecipient(notice.recipient)],
-            encoding="8bit" if eight_bit or envelope.smtputf8 else "7bit",
+            encoding="8bit" if encoding == "8bit" else "",
             smtputf8=envelope.smtputf8,
         )
         origin = "bounce" if notice.to_sender else "notify"
