@@ -13,7 +13,8 @@ from estafeta.commands.queue_listing import as_json, traditional
 from estafeta.commands.submit_rights import ANYONE, login_name
 from estafeta.commands.terminal import Terminal
 from estafeta.config.instance import Config, ConfigError
-from estafeta.services.queue_control import FLUSH, Control, ask
+from estafeta.mail.address import valid_domain
+from estafeta.services.flush import BAD, DENIED, LONGEST_ID, OK, FlushClient
 from estafeta.services.showq import Shown, fetch, listing
 from estafeta.services.trigger import QMGR_FLUSH, trigger
 from estafeta.skeleton.log import for_command
@@ -124,27 +125,29 @@ def flush(conf: Config) -> None:
 
 def flush_message(conf: Config, queue_id: str) -> None:
     """Try one message now. An id that nobody knows is no error."""
-    if not queue_id.isalnum() or not queue_id.isascii():
-        raise _Fatal(f'Cannot flush queue ID - invalid name: "{queue_id}"')
-    _control(conf, Control(FLUSH, [queue_id]))
+    if not 0 < len(queue_id) <= LONGEST_ID or not queue_id.isalnum() or not queue_id.isascii():
+        raise _Fatal(f'Cannot flush queue ID - invalid name: "{queue_id[:100]}"')
+    _answered(asyncio.run(_flush_service(conf).send_file(queue_id)), queue_id)
 
 
 def flush_site(conf: Config, site: str) -> None:
     """Try all mail for one destination now."""
-    if not site or site.startswith("-") or "@" in site or any(char.isspace() for char in site):
+    if not valid_domain(site):
         raise _Fatal(f'Cannot flush mail queue - invalid destination: "{site[:100]}"')
-    _control(conf, Control(FLUSH, site=site))
+    _answered(asyncio.run(_flush_service(conf).send_site(site)), site)
 
 
-def _control(conf: Config, control: Control) -> None:
-    try:
-        for reply in ask(control, directory=conf.queue_directory):
-            if reply.reason:
-                raise _Fatal(reply.reason)
-    except PermissionError:
-        raise _Fatal("Cannot flush this mail: only root and the mail system's owner may; use postqueue -f") from None
-    except OSError:
-        raise _Fatal("Cannot flush mail queue - mail system is down") from None
+def _flush_service(conf: Config) -> FlushClient:
+    return FlushClient.open(conf, conf.queue_directory)
+
+
+def _answered(status: str, what: str) -> None:
+    if status == DENIED:
+        raise _Fatal(f'Flush service is not configured for destination "{what}"')
+    if status == BAD:
+        raise _Fatal(f'Invalid request: "{what}"')
+    if status != OK:
+        raise _Fatal("Cannot flush mail queue - mail system is down")
 
 
 def _public(conf: Config, service: str) -> str:

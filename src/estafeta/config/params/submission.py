@@ -56,19 +56,16 @@ class FastFlush:
     fast_flush_domains = words(
         "$relay_domains",
         "Domains for which an account of waiting mail is kept, so that ETRN and `postqueue -s` can deliver it at once.",
-        pending=True,
     )
     fast_flush_purge_time = seconds(
         "7d",
         "After how long an account without entries is removed.",
         least=1,
-        pending=True,
     )
     fast_flush_refresh_time = seconds(
         "12h",
         "After how long the account of a domain that nobody asked for is tried by itself.",
         least=1,
-        pending=True,
     )
 
 

@@ -109,7 +109,9 @@ class QueueControl:
 
     async def _change(self, control: Control) -> ControlReply:
         queues = tuple(control.queues) or _QUEUES[control.operation]
-        if DEFERRED in queues and not self._all_known(control.queue_ids):
+        # What flush(8) asks for may have been delivered long ago: not a reason to read the whole folder each time.
+        many = control.operation == FLUSH and len(control.queue_ids) > 1
+        if DEFERRED in queues and not many and not self._all_known(control.queue_ids):
             await self._rescan()
         wanted = set(control.queue_ids)
         changed: list[str] = []
@@ -190,6 +192,8 @@ class QueueControl:
         deferred = self._queue.deferred
         chosen = [queue_id for queue_id in (list(deferred) if ids is None else ids) if queue_id in deferred]
         if operation == FLUSH:
+            if chosen:
+                self._queue.flush_transports()
             self._queue.flushed.update(chosen)
             deferred.make_due(chosen, self._clock())
             self._queue.wake()
@@ -296,7 +300,7 @@ class QueueControl:
         chosen = list(deferred)
         if site:
             chosen = await asyncio.to_thread(self._for_site, [(each, deferred.path(each)) for each in chosen], site)
-        self._queue.dispatch.flush_transports()
+        self._queue.flush_transports()
         self._queue.flushed.update(chosen)
         count = deferred.make_due(chosen, self._clock())
         self._queue.wake()

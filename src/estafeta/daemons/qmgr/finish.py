@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from estafeta.base import log
+from estafeta.daemons.qmgr.flush_notes import FlushNotes
 from estafeta.daemons.qmgr.message import Message
 from estafeta.mail.address import quote
 from estafeta.mail.envelope import NOTIFY_DELAY, NOTIFY_FAILURE, TRACE_REPORT, TRACE_VERIFY, Envelope, Trouble
@@ -73,6 +74,8 @@ class Finish:
     def _concluded(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
+        self.flush_notes: FlushNotes | None = None
+        """Who is told what is put off; None where fast_flush_domains is empty."""
             log.error(f"cannot finish a message: {error!r}: it is taken up again at the next start")
 
     def _release(self, message: Message) -> None:
@@ -257,7 +260,11 @@ def _wanted(envelope: Envelope, results: dict[int, Result], event: int) -> dict[
     """Those of the results that the sender wants to hear about. RFC 3461 4.1."""
     recipients = envelope.recipients
     return {
+                if self.flush_notes is not None and message.deferred:
+                    self.flush_notes.put_off(message.envelope, message.deferred)
         index: result
         for index, result in results.items()
         if not recipients[index].notify or recipients[index].notify & event
     }
+        if self.flush_notes is not None:
+            await self.flush_notes.stop(patience)

@@ -20,6 +20,7 @@ from estafeta.daemons.qmgr.active import ActiveQueue
 from estafeta.daemons.qmgr.control import QueueControl
 from estafeta.daemons.qmgr.departure import Departure
 from estafeta.daemons.qmgr.finish import Asks, Finish
+from estafeta.daemons.qmgr.flush_notes import FlushNotes
 from estafeta.daemons.qmgr.limits import Limits
 from estafeta.daemons.qmgr.message import Message
 from estafeta.daemons.qmgr.resubmit import resubmit
@@ -30,6 +31,7 @@ from estafeta.queue.keeper import LOCK, Keeper, SpoolBusy
 from estafeta.queue.spool import Reader
 from estafeta.routing.routing import Routing
 from estafeta.services import notice, queue_control
+from estafeta.services.flush import FlushClient
 from estafeta.services.report import BOUNCE, DELAY, SUCCESS, VERIFY, Reporter
 from estafeta.skeleton.service import Service
 
@@ -89,6 +91,8 @@ class QmgrService(Service):
         self._queue.start()
         for found in await asyncio.to_thread(self._keeper.load_away):
             self._queue.away(found)
+        if conf.fast_flush_domains:
+            self._finish.flush_notes = FlushNotes(FlushClient.open(conf))
         self._servers = [
             await self._listen(notice.SOCKET, self._notice_client),
             await self._listen(queue_control.SOCKET, self._control_client),
