@@ -193,7 +193,7 @@ class QueueControl:
         chosen = [queue_id for queue_id in (list(deferred) if ids is None else ids) if queue_id in deferred]
         if operation == FLUSH:
             if chosen:
-                self._queue.flush_transports()
+                self._queue.dispatch.flush_transports()
             self._queue.flushed.update(chosen)
             deferred.make_due(chosen, self._clock())
             self._queue.wake()
@@ -300,7 +300,7 @@ class QueueControl:
         chosen = list(deferred)
         if site:
             chosen = await asyncio.to_thread(self._for_site, [(each, deferred.path(each)) for each in chosen], site)
-        self._queue.flush_transports()
+        self._queue.dispatch.flush_transports()
         self._queue.flushed.update(chosen)
         count = deferred.make_due(chosen, self._clock())
         self._queue.wake()
