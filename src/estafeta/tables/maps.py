@@ -134,12 +134,17 @@ class Maps:
         """The first value found. Raises TableDown when a table that comes before a hit cannot answer."""
         return await self.find(key)
 
-    async def find(self, key: str, *, partial: bool = False) -> str | None:
-        """As `get`; a `partial` key (a parent domain, a bare local part) is put to indexed tables only."""
-        if not key:
-            return None  # Postfix never asks a table for an empty key; LMDB cannot hold one
+    async def find(self, key: str, *, partial: bool = False, empty: bool = False) -> str | None:
+        """As `get`; a `partial` key (a parent domain, a bare local part) is put to indexed tables only.
+
+        With `empty`, an empty key is put to pattern tables; indexed ones cannot hold one, and are never asked.
+        """
+        if not key and not empty:
+            return None
         for held in self._held:
             table = held.current()
+            if not key and table.indexed:
+                continue
             if partial and not table.indexed:
                 continue
             if isinstance(table, LoadedTable):
@@ -155,6 +160,18 @@ class Maps:
                 raise TableDown(f"{self.name}: {held.spec} has no value for {key!r}: write one, or remove the key")
             return value
         return None
+
+    def find_now(self, key: str) -> str | None:
+        """As `get`, for a place that cannot wait: files are asked, and TableDown is raised for a table that would have
+        to be waited for (a server on the network)."""
+        asking = self.find(key)
+        try:
+            asking.send(None)
+        except StopIteration as done:
+            found: str | None = done.value
+            return found
+        asking.close()
+        raise TableDown(f"{self.name} names a table that must be waited for: use one that is a file, such as regexp:")
 
     def changed(self) -> bool:
         """Whether any table was replaced on disk; for a process in a chroot, which cannot open it anew itself."""

@@ -196,7 +196,6 @@ class Smtputf8:
     strict_smtputf8 = flag(
         "no",
         "Whether UTF-8 in envelope addresses is refused when the client did not ask for SMTPUTF8.",
-        pending=True,
     )
     smtputf8_autodetect_classes = words(
         "sendmail, verify",

@@ -55,7 +55,6 @@ class SmtpdRestrictions:
     smtpd_log_access_permit_actions = words(
         "",
         "Permitting restrictions whose decisions are logged, as rejections are: names, static:all, or tables.",
-        pending=True,
     )
     permit_mx_backup_networks = words(
         "",
@@ -140,19 +139,16 @@ class SmtpdReplies:
         "",
         "Text that is added to each 4xx or 5xx reply, such as whom to call. It may contain $client_address and the "
         "like, and \\n for a further line.",
-        pending=True,
     )
-    smtpd_reject_footer_maps = words("", "Tables that give the added text by the reply to be sent.", pending=True)
+    smtpd_reject_footer_maps = words("", "Tables that give the added text by the reply to be sent.")
     smtpd_reject_filter_maps = words(
         "",
         "Tables that give another reply in place of a rejection that is about to be sent.",
-        pending=True,
     )
     smtpd_expansion_filter = raw(
         "\\t\\40!\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\\\]^_`abcdefghijklmnopqrstuvwxyz{|}~",
         'Characters that may stand in values put into such replies; all others become "_".',
         least=1,
-        pending=True,
     )
     reject_tempfail_action = text(
         "defer_if_permit",

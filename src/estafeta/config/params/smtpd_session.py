@@ -92,17 +92,14 @@ class SmtpdSession:
     smtpd_authorized_xclient_hosts = words(
         "",
         "Clients that may use XCLIENT to speak for another client: networks, names or tables.",
-        pending=True,
     )
     smtpd_authorized_xforward_hosts = words(
         "",
         "Clients that may use XFORWARD to tell where mail came from: networks, names or tables.",
-        pending=True,
     )
     smtpd_authorized_verp_clients = words(
         "$authorized_verp_clients",
         "Clients that may ask for a sender address for each recipient with XVERP.",
-        pending=True,
     )
     smtpd_dns_reply_filter = words(
         "",

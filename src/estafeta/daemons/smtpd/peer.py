@@ -27,7 +27,17 @@ FRESH, FRESH_LATER = 60.0, 5.0
 class Client:
     """One client. `namaddr` is `name[address]` as it stands in log lines, with `:port` if that is asked for."""
 
-    __slots__ = ("address", "namaddr", "namaddr_plain", "name", "name_status", "port", "reverse_name", "reverse_status")
+    __slots__ = (
+        "address",
+        "log_port",
+        "namaddr",
+        "namaddr_plain",
+        "name",
+        "name_status",
+        "port",
+        "reverse_name",
+        "reverse_status",
+    )
 
     def __init__(
         self,
@@ -46,6 +56,7 @@ class Client:
         self.reverse_name = reverse_name or name
         self.name_status = name_status
         self.reverse_status = reverse_status
+        self.log_port = log_port
         self.namaddr_plain = f"{name}[{address}]"
         self.namaddr = f"{self.namaddr_plain}:{port}" if log_port else self.namaddr_plain
 

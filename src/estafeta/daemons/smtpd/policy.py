@@ -13,15 +13,20 @@ from estafeta.config.instance import Config
 from estafeta.config.interfaces import local_addresses
 from estafeta.config.kinds import parse_words
 from estafeta.config.main_cf import ConfigError
+from estafeta.daemons.smtpd.footer import Dressing
 from estafeta.daemons.smtpd.peer import Peers
 from estafeta.daemons.smtpd.ports import Gate, Resolved, Router
 from estafeta.daemons.smtpd.restrictions import index
 from estafeta.daemons.smtpd.restrictions.evaluate import Steps, compile_list
 from estafeta.daemons.smtpd.space import Space
 from estafeta.net.dns import Resolver
+from estafeta.services.flush import FlushClient
+from estafeta.services.postmaster import Postmaster
+from estafeta.services.verify import ProbeSender, Verifier
 from estafeta.tables.maps import Maps
 from estafeta.tables.match import MatchList
 from estafeta.tables.table import Flags
+from estafeta.wire.smtp.attributes import XCLIENT, XFORWARD
 
 RELAY_GUARDS = frozenset(
     {
@@ -34,6 +39,9 @@ RELAY_GUARDS = frozenset(
     }
 )
 """One of these must be in smtpd_relay_restrictions or smtpd_recipient_restrictions, or the host is an open relay."""
+
+_NO_CONTROLS = bytes(0x20 if byte < 0x20 or byte == 0x7F else byte for byte in range(256))
+_NO_8BIT = bytes(byte if byte < 0x80 else 0x20 for byte in range(256))
 
 
 def own_addresses(interfaces: Sequence[str]) -> frozenset[str]:
@@ -77,6 +85,9 @@ class Policy:
         self.space = Space(".")  # the working directory is the queue directory, in a chroot too
         self.least_space = max(conf.queue_minfree, conf.message_size_limit * 3 // 2)
         """Free bytes without which no message is taken."""
+        self.verifier = Verifier(f"private/{conf.address_verify_service_name}", conf.ipc_timeout)
+        self.probe_sender = ProbeSender(conf)
+        self.postmaster = Postmaster(conf)
         self.peers = Peers(resolver, lookup=conf.smtpd_peername_lookup)
         self.class_names = frozenset(conf.smtpd_restriction_classes)
         self.client = self._compile("smtpd_client_restrictions", "check_client_access")
@@ -107,6 +118,21 @@ class Policy:
         tables = [word for word in conf.smtpd_forbidden_commands if ":" in word]
         self.forbidden_maps = Maps.open(tables, name="smtpd_forbidden_commands", flags=Flags(fold=False))
         self.command_filter = Maps.open(conf.smtpd_command_filter, name="smtpd_command_filter", flags=Flags(fold=False))
+        self.flush = FlushClient.open(conf)
+        """Whom ETRN asks."""
+        self.dressing = Dressing.of(conf)
+        """What is done to refusals on their way out; None for nothing."""
+        self.odd_bytes = "strict" if conf.smtputf8_enable else "surrogateescape"
+        """What decoding a line does with bytes that are not UTF-8: refused, or kept as in the days before RFC 6531."""
+        self.verp_clients = self._clients("smtpd_authorized_verp_clients")
+        self.xclient_hosts = self._clients("smtpd_authorized_xclient_hosts")
+        self.xforward_hosts = self._clients("smtpd_authorized_xforward_hosts")
+        self.permit_log = (
+            MatchList.open(conf.smtpd_log_access_permit_actions, name="smtpd_log_access_permit_actions")
+            if conf.smtpd_log_access_permit_actions
+            else None
+        )
+        """Permissions that are logged; None for none."""
         self.own_addresses = own_addresses(conf.inet_interfaces)
         """Clients with one of these addresses are this host itself."""
         self.greeting = f"220 {conf.smtpd_banner}\r\n".encode("utf-8", "surrogateescape")
@@ -115,6 +141,23 @@ class Policy:
     def _compile(self, parameter: str, bare_table: str | None) -> Steps:
         names: Sequence[str] = getattr(self.conf, parameter)
         return compile_list(names, self, parameter, bare_table)
+
+    def _clients(self, parameter: str) -> MatchList:
+        parents = parameter in self.conf.parent_domain_matches_subdomains
+        return MatchList.open(getattr(self.conf, parameter), parent_matches_subdomains=parents, name=parameter)
+
+    def in_log(self, text: str) -> str:
+        """A client's text as it is logged: without SMTPUTF8, what is not ASCII is a `?` for each byte."""
+        if text.isascii() or self.conf.smtputf8_enable:
+            return text
+        return text.encode("utf-8", "surrogateescape").decode("ascii", "replace").replace("\ufffd", "?")
+
+    def to_wire(self, reply: str) -> bytes:
+        """A reply that quotes a client: control characters, and without SMTPUTF8 all that is not ASCII, are blanks."""
+        if reply.isprintable() and reply.isascii():
+            return reply.encode() + b"\r\n"
+        raw = reply.encode("utf-8", "surrogateescape").translate(_NO_CONTROLS)
+        return (raw if self.conf.smtputf8_enable else raw.translate(_NO_8BIT)) + b"\r\n"
 
     def open_access(self, spec: str) -> Maps:
         """The access table `spec`, opened once for all restrictions that name it."""
@@ -148,13 +191,19 @@ class Policy:
             "check_relay_domains"
         )
 
-    def ehlo_keywords(self, discard: frozenset[str]) -> list[str]:
+    def ehlo_keywords(self, discard: frozenset[str], *, xclient: bool = False, xforward: bool = False) -> list[str]:
         """The lines after the host name in the reply to EHLO."""
         conf = self.conf
         offered = {"PIPELINING": "", "SIZE": f"SIZE {conf.message_size_limit}" if conf.message_size_limit else "SIZE"}
         if not conf.disable_vrfy_command:
             offered["VRFY"] = ""
         offered["ETRN"] = ""
+        if xclient:
+            offered["XCLIENT"] = f"XCLIENT {' '.join(XCLIENT)}"
+        if xforward:
+            offered["XFORWARD"] = f"XFORWARD {' '.join(XFORWARD)}"
+        if xverp:
+            offered["XVERP"] = ""
         offered |= {"ENHANCEDSTATUSCODES": "", "8BITMIME": "", "DSN": ""}
         if conf.smtputf8_enable:
             offered["SMTPUTF8"] = ""

@@ -7,6 +7,8 @@ deferred if nothing else refuses. VRFY asks the same.
 
 from __future__ import annotations
 
+import time
+
 from estafeta.base import log
 from estafeta.daemons.smtpd.restrictions.evaluate import Check, Refusal, Run, judge
 from estafeta.daemons.smtpd.restrictions.recipient import RECIPIENT, reject_unlisted_recipient
@@ -19,6 +21,10 @@ async def refuse_recipient(check: Check) -> Refusal | None:
     policy, recipient = check.policy, check.recipient or ""
     if recipient.lower() == "postmaster":
         # RFC 5321 4.5.1: bare postmaster is always taken, whoever asks.
+        return None
+    prober = policy.probe_sender
+    if prober.resembles(recipient) and prober.matches(policy.routing.rewritten(recipient), time.time()):
+        # Somebody asks whether the sender of our probe exists, perhaps before he answers it.
         return None
     if policy.delayed:
         refusal = await _delayed(check)
@@ -40,12 +46,18 @@ async def refuse_recipient(check: Check) -> Refusal | None:
 
 
 async def _delayed(check: Check) -> Refusal | None:
+    refusal = await refuse_client(check)
+    if refusal is None and check.sender is not None:
+        refusal = await refuse_sender(check)
+    return refusal
+
+
+async def refuse_client(check: Check) -> Refusal | None:
+    """smtpd_client_restrictions and smtpd_helo_restrictions, which smtpd_delay_reject put off; for ETRN, too."""
     policy, session = check.policy, check.session
     refusal = await judge(check, policy.client, session.client.namaddr_plain, "Client host")
     if refusal is None and session.helo is not None:
         refusal = await judge(check, policy.helo, session.helo, "Helo command")
-    if refusal is None and check.sender is not None:
-        refusal = await refuse_sender(check)
     return refusal
 
 

@@ -42,8 +42,8 @@ class SmtpdService(Service):
         return Stream(opened=lambda stream: self._opened(stream, release))
 
     def _opened(self, stream: Stream, release: Callable[[], None]) -> None:
-        address, port, own = endpoints(stream.transport)
-        session = Session(self._policy, stream, Client("", address, port), release, own)
+        address, port, own, own_port = endpoints(stream.transport)
+        session = Session(self._policy, stream, Client("", address, port), release, own, own_port)
         # The loop keeps only weak references to tasks.
         task = asyncio.get_running_loop().create_task(session.run())
         self._sessions.add(task)
@@ -55,17 +55,20 @@ class SmtpdService(Service):
             task.exception()  # the session has logged it
 
     async def stop(self) -> None:
+        await self._policy.postmaster.stop()
         await self._resolver.close()
         await self._intake.stop()
 
 
-def endpoints(transport: Any) -> tuple[str, str, str]:
-    """(client address, client port, our address). A client on a local socket is this host."""
+def endpoints(transport: Any) -> tuple[str, str, str, str]:
+    """(client address, client port, our address, our port). A client on a local socket is this host."""
     peer = transport.get_extra_info("peername")
     own = transport.get_extra_info("sockname")
     if not isinstance(peer, tuple):
-        return "127.0.0.1", "0", "127.0.0.1"
-    return plain(peer[0]), str(peer[1]), plain(own[0]) if isinstance(own, tuple) else ""
+        return "127.0.0.1", "0", "127.0.0.1", "0"
+    if not isinstance(own, tuple):
+        return plain(peer[0]), str(peer[1]), "", ""
+    return plain(peer[0]), str(peer[1]), plain(own[0]), str(own[1])
 
 
 def plain(address: str) -> str:

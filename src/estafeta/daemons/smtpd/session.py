@@ -10,24 +10,34 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from estafeta.base import log
 from estafeta.daemons.smtpd.commands.index import COMMANDS, UNKNOWN, Command
+from estafeta.daemons.smtpd.notice import trouble_of, trouble_of_reply
 from estafeta.daemons.smtpd.peer import Client
 from estafeta.daemons.smtpd.policy import Policy
 from estafeta.daemons.smtpd.restrictions.evaluate import Check, Refusal, judge
 from estafeta.daemons.smtpd.transaction import Transaction
 from estafeta.mail.envelope import Client as EnvelopeClient
+from estafeta.mail.transcript import recording
 from estafeta.net.stream import LineTooLong, PeerGone, Stream
 from estafeta.queue.journal import SpoolError
+from estafeta.services.postmaster import POLICY, PROTOCOL
+from estafeta.tables.match import MatchList
 from estafeta.tables.table import TableDown
 from estafeta.wire.smtp.server import split_command
+
+if TYPE_CHECKING:
+    from estafeta.daemons.smtpd.commands.xforward import Forwarded
 
 SHOWN = 100
 """Characters of a client's odd input that go to the log."""
 
+BAD_UTF8 = b"500 5.5.2 Error: bad UTF-8 syntax\r\n"
 BAD_SYNTAX = b"500 5.5.2 Error: bad syntax\r\n"
 GOODBYE = b"221 2.7.0 Error: I can break rules, too. Goodbye.\r\n"
+MUST_DECLARE = b"553 5.6.7 Must declare SMTPUTF8 to send unicode address\r\n"
 NOOP_OK = b"250 2.0.0 Ok\r\n"
 NO_DSN = b"501 5.7.1 DSN support is disabled\r\n"
 NOT_SYNCHRONIZED = b"554 5.5.0 Error: SMTP protocol synchronization\r\n"
@@ -45,8 +55,10 @@ class Session:
     """One client's conversation. `policy` is shared by all sessions of the process."""
 
     __slots__ = (
+        "_end",
         "_envelope_client",
         "_friend",
+        "_refused",
         "_release",
         "access_denied",
         "bare_newline_rule",
@@ -57,31 +69,48 @@ class Session:
         "ehlo_withheld",
         "errors",
         "etrn_domain",
+        "forwarded",
         "helo",
         "ill_pipelining",
         "junk",
         "local_headers",
+        "login",
         "own_address",
+        "own_port",
         "policy",
         "protocol",
         "stream",
         "transaction",
+        "trouble",
         "where",
     )
 
     def __init__(
-        self, policy: Policy, stream: Stream, client: Client, release: Callable[[], None], own_address: str = ""
+        self,
+        policy: Policy,
+        stream: Stream,
+        client: Client,
+        release: Callable[[], None],
+        own_address: str = "",
+        own_port: str = "",
     ) -> None:
         self.policy = policy
         self.stream = stream
         self.client = client
         self.own_address = own_address
+        self.own_port = own_port
         self._release = release
         self.helo: str | None = None
         self.protocol = "SMTP"
         self.transaction = Transaction()
         self.etrn_domain: str | None = None
         self.errors = 0
+        self.trouble = 0
+        """Classes of notify_classes that mistakes since the last message belong to, as bits."""
+        self._refused = 0
+        """The class of the refusal under way, if a check has refused."""
+        self._end = ""
+        """Why the session ended before its time."""
         self.junk = 0
         self.where = "CONNECT"
         """The last command, for log lines about a broken connection."""
@@ -98,6 +127,10 @@ class Session:
         """The refusal under way is no fault of the client's."""
         self.local_headers: bool | None = None
         """Whether headers of its mail are rewritten as our own; None: not asked yet."""
+        self.login = ""
+        """Who XCLIENT says has logged in."""
+        self.forwarded: Forwarded | None = None
+        """What XFORWARD said about the next message."""
         self._friend: bool | None = None
         self._envelope_client: EnvelopeClient | None = None
 
@@ -111,22 +144,26 @@ class Session:
         """From the greeting to the last log line. Never raises, whatever the client does."""
         stream = self.stream
         stream.timeout = self.policy.conf.smtpd_timeout
+        if self.policy.postmaster.wanted:
+            stream.record = recording()
         try:
             await self._identify()
             log.info(f"connect from {self.client.namaddr}")
             try:
-                await self._greet()
+                self.say(await self.greet())
                 await self.converse()
             except PeerGone:
                 self._ended("lost connection")
             except TimeoutError:
                 self._ended("timeout")
-                stream.write(f"421 4.4.2 {self.policy.conf.myhostname} Error: timeout exceeded\r\n".encode())
+                await self.last_word(f"421 4.4.2 {self.policy.conf.myhostname} Error: timeout exceeded\r\n".encode())
             except Hangup as end:
                 if end.reason:
                     self._ended(end.reason)
             finally:
                 self.reset()
+                if self.trouble:
+                    self._tell_postmaster()
                 log.info(f"disconnect from {self.client.namaddr}{self._tally()}")
         except Exception as error:
             log.error(f"session with {self.client.namaddr} ended by an error in this program: {error!r}")
@@ -135,6 +172,11 @@ class Session:
         finally:
             stream.close()
             self._release()
+
+    def _tell_postmaster(self) -> None:
+        """notify_classes: mistakes that no later message has made good."""
+        subject = f"SMTP server: errors from {self.client.namaddr}"
+        self.policy.postmaster.tell(self.trouble, subject, self.stream.record or (), self._end)
 
     async def _identify(self) -> None:
         """Find out the client's name, and which rule about bare newlines applies to it."""
@@ -152,34 +194,70 @@ class Session:
                 reverse_status=reverse_status,
                 log_port=policy.conf.smtpd_client_port_logging,
             )
+        await self._choose_newline_rule()
+
+    async def _choose_newline_rule(self) -> None:
+        policy = self.policy
         rule = policy.bare_newline_rule
-        if rule != "no":
-            try:
-                excluded = await policy.bare_newline_exclusions.matches_address(self.client.name, self.client.address)
-            except TableDown as error:
-                log.warning(f"smtpd_forbid_bare_newline_exclusions: {error}")
-                excluded = False  # the strict rule loses no mail of a client that keeps to the standard
-            rule = "no" if excluded else rule
+        if rule != "no" and await self._is_in(policy.bare_newline_exclusions):
+            rule = "no"
         self.bare_newline_rule = rule
 
-    async def _greet(self) -> None:
+    async def _is_in(self, clients: MatchList) -> bool:
+        """Whether the client is in a list. If the list cannot say, it is not: lists make exceptions for friends."""
+        try:
+            return await clients.matches_address(self.client.name, self.client.address)
+        except TableDown as error:
+            log.warning(f"{clients.name}: {error}")
+            return False
+
+    def become(self, client: Client, *, helo: str | None, protocol: str, own_address: str) -> None:
+        """XCLIENT: from now on this is another client's session, which has not begun yet. `greet` comes next."""
+        self.reset()
+        self.client = client
+        self.helo = helo
+        self.protocol = protocol
+        self.own_address = own_address
+        self.access_denied = False
+        self.ehlo_reply = None
+        self.ehlo_withheld = frozenset()
+        self.local_headers = None
+        self._friend = None
+        self._envelope_client = None
+
+    async def greet(self) -> bytes:
+        """The greeting, or why there is none."""
         policy = self.policy
+        if self.where == "XCLIENT":
+            await self._choose_newline_rule()
         if not policy.conf.smtpd_delay_reject and policy.client:
-            check = Check(self, "CONNECT")
+            check = Check(self, self.where)
             refusal = await judge(check, policy.client, self.client.namaddr_plain, "Client host")
             if refusal is not None:
                 self.access_denied = True
-                self.say(self.refused(check, refusal))
-                return
-        self.stream.write(policy.greeting)
+                self.trouble |= trouble_of(refusal)
+                return self.refused(check, refusal)
+        return policy.greeting
+
+    async def may_xclient(self) -> bool:
+        """Whether the client may speak for another one."""
+        return bool(self.policy.xclient_hosts) and await self._is_in(self.policy.xclient_hosts)
+
+    async def may_xverp(self) -> bool:
+        """Whether the client may have its mail sent with VERP."""
+        return bool(self.policy.verp_clients) and await self._is_in(self.policy.verp_clients)
+
+    async def may_xforward(self) -> bool:
+        """Whether the client may say where a message came from."""
+        return bool(self.policy.xforward_hosts) and await self._is_in(self.policy.xforward_hosts)
 
     async def converse(self) -> None:
         """Take commands until the client leaves or has to. Raises Hangup, PeerGone, TimeoutError."""
-        stream, conf = self.stream, self.policy.conf
+        stream, conf, dressing = self.stream, self.policy.conf, self.policy.dressing
         limit, hard, soft = conf.line_length_limit, conf.smtpd_hard_error_limit, conf.smtpd_soft_error_limit
         while True:
             if self.errors >= hard:
-                stream.write(f"421 4.7.0 {conf.myhostname} Error: too many errors\r\n".encode())
+                await self.last_word(f"421 4.7.0 {conf.myhostname} Error: too many errors\r\n".encode())
                 raise Hangup("too many errors")
             if conf.smtpd_per_request_deadline:
                 self.set_deadline()
@@ -192,21 +270,28 @@ class Session:
                 stream.flush()
                 await asyncio.sleep(conf.smtpd_error_sleep_time)
             if reply:
+                if dressing is not None and reply[0] >= 0x34:
+                    reply = await dressing.dressed(self, self._soft(reply))
                 self.say(reply)
 
     async def answer(self, line: bytes) -> bytes:
         """The reply to one command line."""
         if self.policy.command_filter:
             line = await self._filtered(line)
-        if line.endswith(b"\r\n"):
-            text = line[:-2].decode("utf-8", "surrogateescape")
-        else:
+        if not line.endswith(b"\r\n"):
             if line.endswith(b"\n") and self.bare_newline_rule == "reject":
-                return self._bare_newline_in_command()
-            text = line.decode("utf-8", "surrogateescape").rstrip("\r\n")
+                return await self._bare_newline_in_command()
+            line = line.rstrip(b"\r\n") + b"\r\n"
+        try:
+            text = line[:-2].decode("utf-8", self.policy.odd_bytes)
+        except UnicodeDecodeError:
+            self.errors += 1
+            self.trouble |= PROTOCOL
+            return BAD_UTF8
         verb, arguments = split_command(text)
         if not verb:
             self.errors += 1
+            self.trouble |= PROTOCOL
             return BAD_SYNTAX
         command = COMMANDS.get(verb)
         if command is None:
@@ -215,12 +300,14 @@ class Session:
             self.where = verb
         if self.stream.pending and (command.last or self.protocol == "SMTP") and not self._in_step(verb):
             self.errors += 1
+            self.trouble |= PROTOCOL
             self.count(command.counted, False)
-            self.stream.write(NOT_SYNCHRONIZED)
+            await self.last_word(NOT_SYNCHRONIZED)
             raise Hangup
         if self.access_denied and verb != "QUIT":
             self.count(command.counted, False)
             self.errors += 1
+            self.trouble |= POLICY
             return f"503 5.7.0 Error: access denied for {self.client.namaddr_plain}\r\n".encode()
         if command.junk:
             if self.junk > self.policy.conf.smtpd_junk_command_limit:
@@ -238,23 +325,35 @@ class Session:
         self.blameless = False
         if not good:
             self.errors += 1
+            self.trouble |= self._refused or trouble_of_reply(reply)
+            self._refused = 0
         self.count(command.counted, good)
         return reply
 
     def say(self, reply: bytes) -> None:
         """Queue a reply. 421 and 521 end the session, as the codes say."""
-        if self.policy.conf.soft_bounce and reply.startswith(b"5"):
-            reply = softened(reply)
+        if reply[0] == 0x35:
+            reply = self._soft(reply)
         self.stream.write(reply)
         if reply.startswith((b"421", b"521")):
             raise Hangup
+
+    async def last_word(self, reply: bytes) -> None:
+        """Queue a refusal after which the session ends whatever its code."""
+        reply = self._soft(reply)
+        dressing = self.policy.dressing
+        self.stream.write(reply if dressing is None else await dressing.dressed(self, reply))
+
+    def _soft(self, reply: bytes) -> bytes:
+        return softened(reply) if self.policy.conf.soft_bounce and reply.startswith(b"5") else reply
 
     def refused(self, check: Check, refusal: Refusal) -> bytes:
         """Log a refusal; returns it as it goes to the client."""
         if self.policy.conf.soft_bounce and refusal.code >= 500:
             refusal = Refusal(refusal.code - 100, refusal.dsn, refusal.text)
         check.log("reject", str(refusal))
-        return f"{refusal}\r\n".encode("utf-8", "surrogateescape")
+        self._refused = trouble_of(refusal)
+        return self.policy.to_wire(str(refusal))
 
     # --- what is not a command
 
@@ -274,13 +373,17 @@ class Session:
 
     async def _filtered(self, line: bytes) -> bytes:
         """smtpd_command_filter: another command in place of what an odd client says."""
-        text = line.rstrip(b"\r\n")
+        body = line.rstrip(b"\r\n")
+        text = body.decode("utf-8", "surrogateescape")
         try:
-            value = await self.policy.command_filter.find(text.decode("utf-8", "surrogateescape"))
+            value = await self.policy.command_filter.find(text.lstrip(), empty=True)
         except TableDown as error:
             log.warning(f"smtpd_command_filter: {error}")
             return line
-        return line if value is None else value.encode("utf-8", "surrogateescape") + line[len(text) :]
+        if value is None:
+            return line
+        log.info(f'{self.client.namaddr}: replacing command "{printable(text)}" with "{printable(value)}"')
+        return value.encode("utf-8", "surrogateescape") + line[len(body) :]
 
     async def _forbidden(self, verb: str) -> bool:
         if not self.policy.forbidden_maps:
@@ -311,10 +414,10 @@ class Session:
             log.info(f"improper command pipelining after {verb} from {self.client.namaddr}: {shown}")
         return not forbidden
 
-    def _bare_newline_in_command(self) -> bytes:
+    async def _bare_newline_in_command(self) -> bytes:
         check = Check(self, self.where, self.transaction.sender)
         check.log("reject", "bare <LF> received")
-        self.stream.write(self.bare_newline_reply())
+        await self.last_word(self.bare_newline_reply())
         raise Hangup
 
     def bare_newline_reply(self) -> bytes:
@@ -324,6 +427,7 @@ class Session:
         return f"{code} 5.5.2 {conf.myhostname} Error: bare <LF> received\r\n".encode()
 
     def _ended(self, reason: str) -> None:
+        self._end = reason
         log.info(f"{reason} after {self.where} from {self.client.namaddr}")
 
     # --- what commands need
@@ -333,13 +437,17 @@ class Session:
         self.stream.until = asyncio.get_running_loop().time() + self.policy.conf.smtpd_timeout
 
     def extend_deadline(self, arrived: int) -> None:
-        """More time for content that arrives at smtpd_min_data_rate at least. `arrived`: bytes."""
+        """More time for content that arrives at smtpd_min_data_rate at least, but never more than smtpd_timeout from
+        now. `arrived`: bytes."""
         if self.stream.until is not None:
-            self.stream.until += arrived / self.policy.conf.smtpd_min_data_rate
+            conf = self.policy.conf
+            latest = asyncio.get_running_loop().time() + conf.smtpd_timeout
+            self.stream.until = min(self.stream.until + arrived / conf.smtpd_min_data_rate, latest)
 
     def reset(self) -> None:
         """Forget the transaction. What was fed to the spool is given up."""
         transaction = self.transaction
+        self.forwarded = None
         if transaction.submission is not None:
             transaction.submission.abandon()
         if transaction.sender is not None or transaction.queue_id or transaction.chunks is not None:
@@ -352,13 +460,19 @@ class Session:
         except SpoolError as error:
             log.warning(f"{self.where} from {self.client.namaddr}: {error}")
             return b"451 4.3.0 Error: queue file write error\r\n"
-        log.info(f"{queue_id}: client={self.client.namaddr}")
+        if self.forwarded is None:
+            log.info(f"{queue_id}: client={self.client.namaddr}")
+        else:
+            log_port = self.policy.conf.smtpd_client_port_logging
+            log.info(f"{queue_id}: client={self.client.namaddr}{self.forwarded.logged(log_port)}")
         return None
 
     def delivered(self) -> None:
         """A message was queued: the client means well, its errors are forgiven."""
         self.errors = 0
         self.junk = 0
+        self.trouble = 0
+        self.forwarded = None
         self.transaction = Transaction()
 
     def is_own_host(self) -> bool:
@@ -373,7 +487,18 @@ class Session:
         return self._friend
 
     def envelope_client(self) -> EnvelopeClient:
-        """The client as it is kept with each of its messages."""
+        """The client as it is kept with each of its messages: who XFORWARD said that it was, or itself."""
+        if self.forwarded is not None:
+            told = self.forwarded
+            return EnvelopeClient(
+                told.name,
+                told.get("ADDR"),
+                told.get("PORT"),
+                told.name,
+                told.get("HELO"),
+                told.get("PROTO"),
+                ident=told.get("IDENT"),
+            )
         known = self._envelope_client
         if known is None or known.helo != (self.helo or "") or known.protocol != self.protocol:
             client = self.client
@@ -433,6 +558,12 @@ def softened(reply: bytes) -> bytes:
 
 
 _HARD = re.compile(rb"^5(\d\d[ -])(5\.)?", re.MULTILINE)
+
+
+def illegal_address(session: Session, verb: str, path: str) -> None:
+    """Log an address that is none."""
+    shown = printable(session.policy.in_log(path))
+    log.warning(f"Illegal address syntax from {session.client.namaddr} in {verb} command: {shown}")
 
 
 def printable(text: str) -> str:

@@ -28,13 +28,13 @@ class PathError(ValueError):
     """The text is no path."""
 
 
-def parse_path(path: str, *, strict: bool = False) -> str:
-    """`<a@b>` -> `a@b`; `<>` and `<"">` -> "". Raises PathError."""
+def parse_path(path: str, *, strict: bool = False, utf8: bool = False) -> str:
+    """`<a@b>` -> `a@b`; `<>` and `<"">` -> "". `utf8`: the domain may be one of RFC 6531. Raises PathError."""
     found = _PLAIN.fullmatch(path)
     if found:
         domain = found[2]
         if ".." in domain or "-" in domain or len(domain) > 63 or domain[-1].isdigit():
-            _check_domain(domain)
+            _check_domain(domain, utf8)
         return path[1:-1]
     if path == "<>" or _NO_DOMAIN.fullmatch(path):
         return path[1:-1]
@@ -46,7 +46,7 @@ def parse_path(path: str, *, strict: bool = False) -> str:
         raise PathError("not UTF-8") from None
     if strict and not (path.startswith("<") and path.endswith(">")):
         raise PathError("no angle brackets")
-    return _address(_inside(_tokens(path, strict), strict))
+    return _address(_inside(_tokens(path, strict), strict), utf8)
 
 
 def unfinished(path: str) -> bool:
@@ -132,7 +132,7 @@ def _inside(tokens: list[Token], strict: bool) -> list[Token]:
     return tokens
 
 
-def _address(tokens: list[Token]) -> str:
+def _address(tokens: list[Token], utf8: bool) -> str:
     if ("special", ",") in tokens or ("special", ";") in tokens:
         raise PathError("more than one address")
     ats = [at for at, token in enumerate(tokens) if token == _AT]
@@ -140,7 +140,12 @@ def _address(tokens: list[Token]) -> str:
         return _joined(tokens, domain=False)
     local = _joined(tokens[: ats[-1]], domain=False)
     domain = _joined(tokens[ats[-1] + 1 :], domain=True)
-    _check_domain(domain)
+    if len(ats) > 1 and ats[-2] == ats[-1] - 1:
+        raise PathError("nothing between two @")
+    if not domain and len(ats) > 1:
+        # An address within an address whose own domain is empty: routing has something to say about it.
+        return f"{local}@"
+    _check_domain(domain, utf8)
     return f"{local}@{domain}"
 
 
@@ -162,6 +167,8 @@ def _joined(tokens: list[Token], *, domain: bool) -> str:
     return "".join(pieces)
 
 
-def _check_domain(domain: str) -> None:
+def _check_domain(domain: str, utf8: bool) -> None:
+    if not utf8 and not domain.isascii():
+        raise PathError("a domain that needs SMTPUTF8")
     if not valid_domain(domain[:-1] if domain.endswith(".") and not domain.startswith("[") else domain):
         raise PathError(f"bad domain {domain!r}")

@@ -65,19 +65,33 @@ def parse_notify(value: str) -> int | None:
 
 
 def parse_orcpt(value: str) -> str | None:
-    """ORCPT= of RCPT: `rfc822;a+2Bb@c` -> `rfc822;a+b@c`; None if malformed. RFC 3461 4.2."""
+    """ORCPT= of RCPT: `rfc822;a+2Bb@c` -> `rfc822;a+b@c`; None if malformed. RFC 3461 4.2.
+
+    `utf-8;` addresses may hold UTF-8 as it is (RFC 6533 3). Control characters become `?`: they would break reports.
+    """
     kind, semicolon, address = value.partition(";")
     if not kind or not semicolon or len(value) > LONGEST_ORCPT:
         return None
-    decoded = parse_xtext(address) if address else ""
-    return None if decoded is None else f"{kind};{decoded}"
+    if kind.lower() == "utf-8" and not address.isascii():
+        return value if address.isprintable() else None
+    decoded = _decoded(address)
+    if decoded is None:
+        return None
+    if not decoded.isprintable():
+        decoded = "".join(char if char.isprintable() else "?" for char in decoded)
+    return f"{kind};{decoded}"
 
 
 def parse_xtext(value: str) -> str | None:
     """Decoded xtext that is printable text; None if it is malformed, empty or has control characters."""
+    decoded = _decoded(value)
+    return decoded if decoded and decoded.isprintable() else None
+
+
+def _decoded(value: str) -> str | None:
     try:
         decoded = xtext.decode(value)
         decoded.encode("utf-8")
     except (xtext.XtextError, UnicodeEncodeError):
         return None
-    return decoded if decoded and decoded.isprintable() else None
+    return decoded

@@ -73,7 +73,7 @@ REFUSED = [
 
 @pytest.mark.parametrize("path", TAKEN)
 def test_taken(path: str) -> None:
-    assert parse_path(path) == TAKEN[path]
+    assert parse_path(path, utf8=True) == TAKEN[path]
 
 
 @pytest.mark.parametrize("path", REFUSED)
@@ -91,3 +91,14 @@ def test_strict_refuses(path: str) -> None:
 @pytest.mark.parametrize("path", ["<a@b>", '<"a b"@c>', "<@x:a@b>", "<user>", "<>"])
 def test_strict_takes(path: str) -> None:
     assert parse_path(path, strict=True) == TAKEN[path]
+
+
+def test_domain_in_utf8_needs_smtputf8() -> None:
+    with pytest.raises(PathError):
+        parse_path("<a@bücher.example>")
+
+
+def test_address_within_an_address_without_domain() -> None:
+    assert parse_path("<a@b.example@>") == "a@b.example@"
+    with pytest.raises(PathError):
+        parse_path("<a@@b.example>")

@@ -6,12 +6,10 @@ from estafeta.base import log
 from estafeta.daemons.smtpd.restrictions.evaluate import Check, judge
 from estafeta.daemons.smtpd.session import Session
 from estafeta.tables.table import TableDown
+from estafeta.wire.smtp.attributes import neutered
 from estafeta.wire.smtp.reply import multiline
 
-LONGEST_NAME = 255
-
-# What a client must not be able to write into our log lines, headers and table keys with its name.
-_NEUTER = {ord(char): "?" for char in ' <>()\\";@\t'} | dict.fromkeys((*range(32), 127), "?")
+LOCAL_TROUBLE = "Server local data error"
 
 
 async def helo(session: Session, arguments: str) -> bytes:
@@ -32,16 +30,25 @@ async def ehlo(session: Session, arguments: str) -> bytes:
         return refusal
     session.protocol = "ESMTP"
     if session.ehlo_reply is None:
-        session.ehlo_withheld = await _withheld(session)
-        lines = [session.policy.conf.myhostname, *session.policy.ehlo_keywords(session.ehlo_withheld)]
+        try:
+            session.ehlo_withheld = await _withheld(session)
+        except TableDown:
+            return _do_not_know(session)
+        keywords = session.policy.ehlo_keywords(
+            session.ehlo_withheld,
+            xclient=await session.may_xclient(),
+            xforward=await session.may_xforward(),
+            xverp=await session.may_xverp(),
+        )
+        lines = [session.policy.conf.myhostname, *keywords]
         session.ehlo_reply = multiline(250, lines).encode() + b"\r\n"
     return session.ehlo_reply
 
 
 async def _introduced(session: Session, arguments: str, verb: str) -> bytes | None:
     """Take the name over, unless smtpd_helo_restrictions are to be applied now and refuse it."""
-    name = neutered(arguments)
     policy = session.policy
+    name = neutered(policy.in_log(arguments))
     session.reset()
     if policy.helo and not policy.conf.smtpd_delay_reject:
         before, session.helo = session.helo, name
@@ -55,24 +62,22 @@ async def _introduced(session: Session, arguments: str, verb: str) -> bytes | No
     return None
 
 
-def neutered(name: str) -> str:
-    """The name as it is logged and kept: what could be mistaken for something else is `?`."""
-    if name.isalnum() and name.isascii():
-        return name[:LONGEST_NAME]
-    name = name[:LONGEST_NAME].translate(_NEUTER)
-    return name.encode("utf-8", "replace").decode() if not name.isascii() else name
+def _do_not_know(session: Session) -> bytes:
+    """The table of what to withhold is down: offering all of it could be just what the administrator wants to prevent."""
+    table, client = session.policy.discard_maps.specs[0], session.client
+    log.warning(f'{table} lookup error for "{client.address}"')
+    log.warning(f"don't know what EHLO features to announce to {client.namaddr}")
+    text = f"421 4.3.0 {session.policy.conf.myhostname} {LOCAL_TROUBLE}"
+    log.info(f"{session.queue_id or 'NOQUEUE'}: reject: EHLO from {client.namaddr}: {text}")
+    return f"{text}\r\n".encode()
 
 
 async def _withheld(session: Session) -> frozenset[str]:
-    """EHLO keywords that this client is not offered."""
+    """EHLO keywords that this client is not offered. Raises TableDown."""
     policy = session.policy
     discard = policy.discard_keywords
     if policy.discard_maps:
-        try:
-            value = await policy.discard_maps.find(session.client.address)
-        except TableDown as error:
-            log.warning(f"smtpd_discard_ehlo_keyword_address_maps: {error}")
-            value = None
+        value = await policy.discard_maps.find(session.client.address)
         if value is not None:
             discard = frozenset(value.upper().replace(",", " ").split())
     if discard and "SILENT-DISCARD" not in discard:

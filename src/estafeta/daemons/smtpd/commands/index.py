@@ -47,10 +47,10 @@ COMMANDS: dict[str, Command] = {
     "EHLO": Command("helo", "ehlo", "ehlo", last=True, junk=True),
     "NOOP": Command("simple", "noop", "noop", last=True, junk=True),
     "VRFY": Command("simple", "vrfy", "vrfy", last=True, junk=True),
-    "ETRN": Command("simple", "etrn", "etrn", junk=True),
+    "ETRN": Command("etrn", "etrn", "etrn", junk=True),
     "STARTTLS": Command("simple", "starttls", "starttls", last=True),
     "AUTH": Command("simple", "auth", "auth", last=True),
-    "XCLIENT": Command("simple", "xclient", "xclient", last=True),
-    "XFORWARD": Command("simple", "xforward", "xforward", last=True),
+    "XCLIENT": Command("xclient", "xclient", "xclient", last=True),
+    "XFORWARD": Command("xforward", "xforward", "xforward"),
 }
 UNKNOWN = Command("simple", "unknown", "unknown")

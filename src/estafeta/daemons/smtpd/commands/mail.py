@@ -5,16 +5,16 @@ from __future__ import annotations
 from estafeta.base import log
 from estafeta.daemons.smtpd.rcpt_check import refuse_sender
 from estafeta.daemons.smtpd.restrictions.evaluate import Check, Refusal
-from estafeta.daemons.smtpd.session import NO_DSN, Session
+from estafeta.daemons.smtpd.session import MUST_DECLARE, NO_DSN, Session, illegal_address
 from estafeta.daemons.smtpd.transaction import Transaction
 from estafeta.mail.envelope import RET_FULL, RET_HDRS
+from estafeta.mail.verp import usable
 from estafeta.wire.smtp.path import PathError, parse_path, unfinished
 from estafeta.wire.smtp.server import LONGEST_ENVID, parse_xtext, split_path_command
 
 OK = b"250 2.1.0 Ok\r\n"
 TOO_BIG = Refusal(552, "5.3.4", "Message size exceeds fixed limit")
 NO_SPACE = Refusal(452, "4.3.1", "Insufficient system storage")
-LONGEST_SIZE = 20
 
 
 async def mail(session: Session, arguments: str) -> bytes:
@@ -32,15 +32,19 @@ async def mail(session: Session, arguments: str) -> bytes:
     if found is None:
         return b"501 5.5.4 Syntax: MAIL FROM:<address>\r\n"
     path, parameters = found
+    utf8 = bool(parameters) and not path.isascii() and _declares_utf8(session, parameters)
     try:
-        sender = parse_path(path, strict=conf.strict_rfc821_envelopes)
+        sender = parse_path(path, strict=conf.strict_rfc821_envelopes, utf8=utf8)
     except PathError:
         if not unfinished(path):
-            log.warning(f"Illegal address syntax from {session.client.namaddr} in MAIL command: {path}")
+            illegal_address(session, "MAIL", path)
         return b"501 5.1.7 Bad sender address syntax\r\n"
+    if conf.strict_smtputf8 and not utf8 and not sender.isascii():
+        return MUST_DECLARE
     transaction = session.transaction
     if parameters:
-        problem = _parameters(session, transaction, parameters)
+        problem = await _xverp(session, transaction, sender, parameters) if session.policy.verp_clients else None
+        problem = problem or _parameters(session, transaction, parameters)
         if problem is not None:
             session.transaction = Transaction()
             return problem
@@ -59,28 +63,67 @@ async def mail(session: Session, arguments: str) -> bytes:
     return OK
 
 
+def _declares_utf8(session: Session, parameters: list[str]) -> bool:
+    """Whether SMTPUTF8 is among the parameters, and may be."""
+    return any(word.upper() == "SMTPUTF8" for word in parameters) and _may_utf8(session)
+
+
+def _may_utf8(session: Session) -> bool:
+    return session.policy.conf.smtputf8_enable and "SMTPUTF8" not in session.ehlo_withheld
+
+
 def _parameters(session: Session, transaction: Transaction, parameters: list[str]) -> bytes | None:
     """Take the ESMTP parameters over; a reply if one is bad."""
     for parameter in parameters:
-        name, _, value = parameter.partition("=")
+        name, equals, value = parameter.partition("=")
         if name.upper() in ("RET", "ENVID") and "DSN" in session.ehlo_withheld:
             return NO_DSN
         handler = _PARAMETERS.get(name.upper())
-        problem = handler(session, transaction, value) if handler else UNSUPPORTED
+        # All but SMTPUTF8 have a value, if an empty one.
+        good = handler is not None and bool(equals) != (handler is _smtputf8)
+        problem = handler(session, transaction, value) if good and handler is not None else UNSUPPORTED
+        if problem == TOO_LARGE:
+            return TOO_LARGE_FOR_ANY
         if problem == UNSUPPORTED:
-            return f"555 5.5.4 Unsupported option: {parameter}\r\n".encode("utf-8", "surrogateescape")
+            return session.policy.to_wire(f"555 5.5.4 Unsupported option: {parameter}")
         if problem:
             return f"501 5.5.4 {problem}\r\n".encode()
     return None
 
 
+async def _xverp(session: Session, transaction: Transaction, sender: str, parameters: list[str]) -> bytes | None:
+    """Take XVERP or XVERP=xy out of the parameters, if the client may ask for it; a reply if it is bad."""
+    for parameter in parameters:
+        name, equals, value = parameter.partition("=")
+        if name.upper() != "XVERP":
+            continue
+        if not await session.may_xverp():
+            return None  # like any other option that we do not know
+        conf = session.policy.conf
+        delimiters = value if equals else conf.default_verp_delimiters
+        if not usable(delimiters, conf.verp_delimiter_filter):
+            return f"501 5.5.4 Error: XVERP needs two characters from {conf.verp_delimiter_filter}\r\n".encode()
+        if not sender:
+            return b"503 5.5.4 Error: XVERP requires non-null sender\r\n"
+        transaction.verp = delimiters
+        parameters.remove(parameter)
+        return None
+    return None
+
+
 UNSUPPORTED = "unsupported"
+TOO_LARGE = "too large"
+TOO_LARGE_FOR_ANY = b"552 5.3.4 Message size exceeds file system imposed limit\r\n"
+LARGEST_SIZE = (1 << 63) - 1
+LONGEST_NUMBER = 1000
 
 
 def _size(session: Session, transaction: Transaction, value: str) -> str:
     """RFC 1870 6.1. A client that announces nothing is not held to anything."""
-    if not (value.isascii() and value.isdigit()) or len(value) > LONGEST_SIZE:
+    if not (value.isascii() and value.isdigit()):
         return "Bad message size syntax"
+    if len(value) > LONGEST_NUMBER or int(value) > LARGEST_SIZE:
+        return TOO_LARGE
     transaction.size = int(value)
     return ""
 
@@ -96,7 +139,7 @@ def _body(session: Session, transaction: Transaction, value: str) -> str:
 
 def _smtputf8(session: Session, transaction: Transaction, value: str) -> str:
     """RFC 6531 3.4"""
-    if not session.policy.conf.smtputf8_enable or value:
+    if not _may_utf8(session):
         return UNSUPPORTED
     transaction.smtputf8 = True
     return ""

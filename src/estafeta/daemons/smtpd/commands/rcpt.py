@@ -5,7 +5,7 @@ from __future__ import annotations
 from estafeta.base import log
 from estafeta.daemons.smtpd.rcpt_check import refuse_recipient
 from estafeta.daemons.smtpd.restrictions.evaluate import Check
-from estafeta.daemons.smtpd.session import NO_DSN, Session
+from estafeta.daemons.smtpd.session import MUST_DECLARE, NO_DSN, Session, illegal_address
 from estafeta.mail.envelope import Recipient
 from estafeta.wire.smtp.path import PathError, parse_path, unfinished
 from estafeta.wire.smtp.server import NOTIFY_WORDS, parse_notify, parse_orcpt, split_path_command
@@ -25,13 +25,15 @@ async def rcpt(session: Session, arguments: str) -> bytes:
     path, parameters = found
     conf = session.policy.conf
     try:
-        address = parse_path(path, strict=conf.strict_rfc821_envelopes)
+        address = parse_path(path, strict=conf.strict_rfc821_envelopes, utf8=transaction.smtputf8)
     except PathError:
         address = ""
     if not address:
         if not unfinished(path):
-            log.warning(f"Illegal address syntax from {session.client.namaddr} in RCPT command: {path}")
+            illegal_address(session, "RCPT", path)
         return b"501 5.1.3 Bad recipient address syntax\r\n"
+    if conf.strict_smtputf8 and not transaction.smtputf8 and not address.isascii():
+        return MUST_DECLARE
     recipient = Recipient(address)
     if parameters:
         problem = _parameters(session, recipient, parameters)
@@ -81,7 +83,7 @@ def _parameters(session: Session, recipient: Recipient, parameters: list[str]) -
                 return b"501 5.5.4 Error: Bad ORCPT parameter syntax\r\n"
             recipient.orcpt = original
         else:
-            return f"555 5.5.4 Unsupported option: {parameter}\r\n".encode("utf-8", "surrogateescape")
+            return session.policy.to_wire(f"555 5.5.4 Unsupported option: {parameter}")
     return None
 
 

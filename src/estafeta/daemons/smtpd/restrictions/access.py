@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from estafeta.base import log
 from estafeta.daemons.smtpd.policy import Policy
 from estafeta.daemons.smtpd.restrictions.evaluate import (
-    PERMIT,
     Check,
     Refusal,
     Run,
@@ -207,7 +206,7 @@ async def act(check: Check, found: tuple[str, str], spec: str, bare_table: str) 
         return await action(check, text, origin)
     if value.strip().isdigit():
         # A plain number is what tables made for pop-before-smtp hold: permission.
-        return PERMIT
+        return await check.permitted(word, check.kind, check.shown, spec)
     if len(word) == 3 and word.isdigit() and word[0] in "45":
         return _refusal(check, int(word), text, "Access denied")
     return await _restrictions(check, value, origin)
@@ -229,7 +228,11 @@ async def _restrictions(check: Check, value: str, origin: Origin) -> Verdict:
 
 
 async def _ok(check: Check, text: str, origin: Origin) -> Verdict:
-    return PERMIT
+    return await check.permitted("OK", check.kind, check.shown, origin.spec)
+
+
+async def _relay(check: Check, text: str, origin: Origin) -> Verdict:
+    return await check.permitted("RELAY", check.kind, check.shown, origin.spec)
 
 
 async def _dunno(check: Check, text: str, origin: Origin) -> Verdict:
@@ -330,7 +333,7 @@ async def _info(check: Check, text: str, origin: Origin) -> Verdict:
 
 ACTIONS: dict[str, Action] = {
     "OK": _ok,
-    "RELAY": _ok,
+    "RELAY": _relay,
     "DUNNO": _dunno,
     "REJECT": _reject,
     "DEFER": _defer,

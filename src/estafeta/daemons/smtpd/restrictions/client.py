@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from estafeta.daemons.smtpd.peer import LATER, OK
-from estafeta.daemons.smtpd.restrictions.evaluate import PERMIT, Check, Refusal, Verdict, restriction
+from estafeta.daemons.smtpd.restrictions.evaluate import Check, Refusal, Verdict, restriction
 
 
 @restriction("permit_mynetworks")
 async def permit_mynetworks(check: Check) -> Verdict:
     """Permit clients in mynetworks."""
-    return PERMIT if await check.session.in_mynetworks() else None
+    return await _permitted(check, "permit_mynetworks") if await check.session.in_mynetworks() else None
 
 
 @restriction("permit_sasl_authenticated")
@@ -21,7 +21,11 @@ async def permit_sasl_authenticated(check: Check) -> Verdict:
 @restriction("permit_inet_interfaces")
 async def permit_inet_interfaces(check: Check) -> Verdict:
     """Permit clients whose address is one of this host's own."""
-    return PERMIT if check.session.is_own_host() else None
+    return await _permitted(check, "permit_inet_interfaces") if check.session.is_own_host() else None
+
+
+async def _permitted(check: Check, action: str) -> Verdict:
+    return await check.permitted(action, "Client host", check.session.client.namaddr_plain)
 
 
 @restriction("reject_unknown_client_hostname", "reject_unknown_client")

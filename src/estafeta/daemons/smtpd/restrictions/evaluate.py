@@ -99,10 +99,20 @@ class Check:
     def log(self, action: str, text: str) -> None:
         """`NOQUEUE: reject: RCPT from host[addr]: text; from=<> to=<> proto=ESMTP helo=<>`."""
         session = self.session
-        log.info(
-            f"{session.queue_id or 'NOQUEUE'}: {action}: {self.where} from {session.client.namaddr}: "
-            f"{text}{self.circumstances()}"
-        )
+        if not text.isprintable():
+            text = "".join(char if char.isprintable() else " " for char in text)
+        around = self.circumstances()
+        if not around.isprintable():
+            around = "".join(char if char.isprintable() else "?" for char in around)
+        line = f"{session.queue_id or 'NOQUEUE'}: {action}: {self.where} from {session.client.namaddr}: {text}{around}"
+        log.info(line if line.isascii() else self.policy.in_log(line))
+
+    async def permitted(self, action: str, kind: str, shown: str, source: str = "") -> Permit:
+        """PERMIT, logged where smtpd_log_access_permit_actions asks for it. `source`: the table that said so."""
+        watched = self.policy.permit_log
+        if watched is not None and await watched.matches_name(action):
+            self.log("permit", f"action={action} for {kind}={shown} {f'from {source}' if source else ''}")
+        return PERMIT
 
     def circumstances(self) -> str:
         """`; from=<...> to=<...> proto=... helo=<...>` as far as known."""
@@ -212,8 +222,6 @@ NOT_YET: dict[str, bool] = {
     "reject_authenticated_sender_login_mismatch": False,
     "reject_known_sender_login_mismatch": False,
     "reject_unauthenticated_sender_login_mismatch": False,
-    "reject_unverified_sender": False,
-    "reject_unverified_recipient": False,
     "reject_plaintext_session": False,
     "permit_mx_backup": False,
     "permit_tls_clientcerts": False,

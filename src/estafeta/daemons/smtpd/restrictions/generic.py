@@ -7,7 +7,6 @@ import asyncio
 from estafeta.config.kinds import parse_seconds
 from estafeta.daemons.smtpd.policy import Policy
 from estafeta.daemons.smtpd.restrictions.evaluate import (
-    PERMIT,
     Check,
     Refusal,
     Run,
@@ -22,7 +21,7 @@ LONGEST_SLEEP = 3600
 @restriction("permit")
 async def permit(check: Check) -> Verdict:
     """Ends the list: nothing is against it."""
-    return PERMIT
+    return await check.permitted("permit", check.kind, check.shown)
 
 
 @restriction("reject")

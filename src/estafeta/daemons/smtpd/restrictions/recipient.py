@@ -25,7 +25,11 @@ async def authorized(check: Check) -> bool:
 @restriction("permit_auth_destination")
 async def permit_auth_destination(check: Check) -> Verdict:
     """Permit mail for this system and for the domains that it relays to."""
-    return PERMIT if not check.recipient or await authorized(check) else None
+    if not check.recipient:
+        return PERMIT
+    if not await authorized(check):
+        return None
+    return await check.permitted("permit_auth_destination", RECIPIENT, check.recipient)
 
 
 @restriction("reject_unauth_destination")

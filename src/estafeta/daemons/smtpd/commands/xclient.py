@@ -1,0 +1,68 @@
+"""XCLIENT: a trusted client speaks for another one, and the session begins anew as that one's. XCLIENT_README.
+
+A proxy or a test program sends it. From then on restrictions, log and Received header go by what it said; whether the
+new client may use XCLIENT again is decided by its own address.
+"""
+
+from __future__ import annotations
+
+from estafeta.daemons.smtpd.peer import LATER, NEVER, OK, UNKNOWN, Client
+from estafeta.daemons.smtpd.session import Session
+from estafeta.wire.smtp.attributes import NOT_KNOWN, TEMPUNAVAIL, XCLIENT, BadAttribute, parse_attributes
+
+
+async def xclient(session: Session, arguments: str) -> bytes:
+    if session.transaction.sender is not None:
+        return b"503 5.5.1 Error: MAIL transaction in progress\r\n"
+    if not await session.may_xclient():
+        return b"550 5.7.0 Error: insufficient authorization\r\n"
+    if not arguments:
+        return b"501 5.5.4 Syntax: XCLIENT attribute=value...\r\n"
+    try:
+        said = parse_attributes("XCLIENT", XCLIENT, arguments)
+    except BadAttribute as problem:
+        return f"501 {problem}\r\n".encode("utf-8", "surrogateescape")
+    helo = said.get("HELO")
+    destination = said.get("DESTADDR", session.own_address)
+    session.become(
+        _changed(session.client, said),
+        helo=None if helo is None or helo in NOT_KNOWN else helo,
+        protocol=said.get("PROTO", "SMTP"),
+        own_address="" if destination in NOT_KNOWN else destination,
+    )
+    if "LOGIN" in said:
+        session.login = "" if said["LOGIN"] in NOT_KNOWN else said["LOGIN"]
+    if "DESTPORT" in said:
+        session.own_port = "" if said["DESTPORT"] in NOT_KNOWN else said["DESTPORT"]
+    reply = await session.greet()
+    if reply.startswith(b"2"):
+        # It is never counted as done, since the session that it was said in is over.
+        session.counts.setdefault("xclient", [0, 0])[0] -= 1
+    return reply
+
+
+def _changed(client: Client, said: dict[str, str]) -> Client:
+    name, status = _name(said.get("NAME"), client.name, client.name_status)
+    reverse, reverse_status = _name(said.get("REVERSE_NAME"), client.reverse_name, client.reverse_status)
+    return Client(
+        name,
+        _known(said.get("ADDR", client.address)),
+        _known(said.get("PORT", client.port)),
+        reverse_name=reverse,
+        name_status=status,
+        reverse_status=reverse_status,
+        log_port=client.log_port,
+    )
+
+
+def _name(said: str | None, name: str, status: int) -> tuple[str, int]:
+    """The name and how sure it is."""
+    if said is None:
+        return name, status
+    if said in NOT_KNOWN:
+        return UNKNOWN, LATER if said == TEMPUNAVAIL else NEVER
+    return said, OK
+
+
+def _known(value: str) -> str:
+    return UNKNOWN if value in NOT_KNOWN else value
