@@ -75,7 +75,6 @@ class SmtpdSession:
         "no",
         "Whether the Received header leaves out the client's name, address and protocol. For mail from this "
         "system's own users only.",
-        pending=True,
     )
     smtpd_delay_open_until_valid_rcpt = flag(
         "yes",
@@ -86,9 +85,9 @@ class SmtpdSession:
         "",
         "The protocol by which a proxy in front of smtpd says who the client is: haproxy, or empty for no proxy.",
         "haproxy",
-        pending=True,
+        empty=True,
     )
-    smtpd_upstream_proxy_timeout = seconds("5s", "How long to wait for the proxy to say so.", least=1, pending=True)
+    smtpd_upstream_proxy_timeout = seconds("5s", "How long to wait for the proxy to say so.", least=1)
     smtpd_authorized_xclient_hosts = words(
         "",
         "Clients that may use XCLIENT to speak for another client: networks, names or tables.",

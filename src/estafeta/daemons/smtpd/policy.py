@@ -191,7 +191,9 @@ class Policy:
             "check_relay_domains"
         )
 
-    def ehlo_keywords(self, discard: frozenset[str], *, xclient: bool = False, xforward: bool = False) -> list[str]:
+    def ehlo_keywords(
+        self, discard: frozenset[str], *, xclient: bool = False, xforward: bool = False, xverp: bool = False
+    ) -> list[str]:
         """The lines after the host name in the reply to EHLO."""
         conf = self.conf
         offered = {"PIPELINING": "", "SIZE": f"SIZE {conf.message_size_limit}" if conf.message_size_limit else "SIZE"}

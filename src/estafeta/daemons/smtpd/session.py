@@ -18,7 +18,9 @@ from estafeta.daemons.smtpd.notice import trouble_of, trouble_of_reply
 from estafeta.daemons.smtpd.peer import Client
 from estafeta.daemons.smtpd.policy import Policy
 from estafeta.daemons.smtpd.restrictions.evaluate import Check, Refusal, judge
+from estafeta.daemons.smtpd.shown import escaped, printable
 from estafeta.daemons.smtpd.transaction import Transaction
+from estafeta.daemons.smtpd.upstream import learn_client
 from estafeta.mail.envelope import Client as EnvelopeClient
 from estafeta.mail.transcript import recording
 from estafeta.net.stream import LineTooLong, PeerGone, Stream
@@ -147,10 +149,11 @@ class Session:
         if self.policy.postmaster.wanted:
             stream.record = recording()
         try:
+            known = not self.policy.conf.smtpd_upstream_proxy_protocol or await learn_client(self)
             await self._identify()
             log.info(f"connect from {self.client.namaddr}")
             try:
-                self.say(await self.greet())
+                await self._begin(known)
                 await self.converse()
             except PeerGone:
                 self._ended("lost connection")
@@ -172,6 +175,19 @@ class Session:
         finally:
             stream.close()
             self._release()
+
+    async def _begin(self, known: bool) -> None:
+        """Greet, unless the client is not `known` or speaks first. RFC 5321 4.3.1"""
+        if not known:
+            await self.last_word(f"421 4.3.0 {self.policy.conf.myhostname} Server local error\r\n".encode())
+            raise Hangup
+        if self.stream.pending and not self._in_step("CONNECT"):
+            await self.last_word(NOT_SYNCHRONIZED)
+            raise Hangup
+        reply = await self.greet()
+        if reply[0] >= 0x34 and self.policy.dressing is not None:
+            reply = await self.policy.dressing.dressed(self, self._soft(reply))
+        self.say(reply)
 
     def _tell_postmaster(self) -> None:
         """notify_classes: mistakes that no later message has made good."""
@@ -564,14 +580,3 @@ def illegal_address(session: Session, verb: str, path: str) -> None:
     """Log an address that is none."""
     shown = printable(session.policy.in_log(path))
     log.warning(f"Illegal address syntax from {session.client.namaddr} in {verb} command: {shown}")
-
-
-def printable(text: str) -> str:
-    """Control characters and what is no UTF-8 as `?`."""
-    return "".join(char if char.isprintable() else "?" for char in text)
-
-
-def escaped(raw: bytes) -> str:
-    r"""Bytes for the log: `\r\n` and `\ooo` for what cannot be printed."""
-    names = {9: "\\t", 10: "\\n", 13: "\\r", 92: "\\\\", 7: "\\a", 8: "\\b", 11: "\\v", 12: "\\f"}
-    return "".join(names.get(byte) or (chr(byte) if 32 <= byte < 127 else f"\\{byte:03o}") for byte in raw)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from estafeta.mail.address import valid_domain
+from estafeta.mail.address import valid_address_text, valid_domain
 
 LONGEST_PATH = 1000
 """Characters; RFC 5321 4.5.3.1.3 asks for 256."""
@@ -28,13 +28,16 @@ class PathError(ValueError):
     """The text is no path."""
 
 
-def parse_path(path: str, *, strict: bool = False, utf8: bool = False) -> str:
-    """`<a@b>` -> `a@b`; `<>` and `<"">` -> "". `utf8`: the domain may be one of RFC 6531. Raises PathError."""
+def parse_path(path: str, *, strict: bool = False, utf8: bool = False, numeric: bool = False) -> str:
+    """`<a@b>` -> `a@b`; `<>` and `<"">` -> "". Raises PathError.
+
+    `utf8`: the domain may be one of RFC 6531. `numeric`: it may be an address without brackets.
+    """
     found = _PLAIN.fullmatch(path)
     if found:
         domain = found[2]
         if ".." in domain or "-" in domain or len(domain) > 63 or domain[-1].isdigit():
-            _check_domain(domain, utf8)
+            _check_domain(domain, utf8, numeric)
         return path[1:-1]
     if path == "<>" or _NO_DOMAIN.fullmatch(path):
         return path[1:-1]
@@ -46,7 +49,7 @@ def parse_path(path: str, *, strict: bool = False, utf8: bool = False) -> str:
         raise PathError("not UTF-8") from None
     if strict and not (path.startswith("<") and path.endswith(">")):
         raise PathError("no angle brackets")
-    return _address(_inside(_tokens(path, strict), strict), utf8)
+    return _address(_inside(_tokens(path, strict), strict), utf8, numeric)
 
 
 def unfinished(path: str) -> bool:
@@ -132,7 +135,7 @@ def _inside(tokens: list[Token], strict: bool) -> list[Token]:
     return tokens
 
 
-def _address(tokens: list[Token], utf8: bool) -> str:
+def _address(tokens: list[Token], utf8: bool, numeric: bool) -> str:
     if ("special", ",") in tokens or ("special", ";") in tokens:
         raise PathError("more than one address")
     ats = [at for at, token in enumerate(tokens) if token == _AT]
@@ -145,7 +148,7 @@ def _address(tokens: list[Token], utf8: bool) -> str:
     if not domain and len(ats) > 1:
         # An address within an address whose own domain is empty: routing has something to say about it.
         return f"{local}@"
-    _check_domain(domain, utf8)
+    _check_domain(domain, utf8, numeric)
     return f"{local}@{domain}"
 
 
@@ -167,7 +170,9 @@ def _joined(tokens: list[Token], *, domain: bool) -> str:
     return "".join(pieces)
 
 
-def _check_domain(domain: str, utf8: bool) -> None:
+def _check_domain(domain: str, utf8: bool, numeric: bool) -> None:
+    if numeric and valid_address_text(domain):
+        return
     if not utf8 and not domain.isascii():
         raise PathError("a domain that needs SMTPUTF8")
     if not valid_domain(domain[:-1] if domain.endswith(".") and not domain.startswith("[") else domain):

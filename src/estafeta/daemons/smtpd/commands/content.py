@@ -154,14 +154,17 @@ def received(session: Session, arrived: float) -> str:
     """Our Received header. RFC 5321 4.4; a single recipient is named, several are nobody's business."""
     client, transaction = session.client, session.transaction
     conf = session.policy.conf
-    address = f"IPv6:{client.address}" if ":" in client.address else client.address
-    protocol = session.protocol
-    if transaction.smtputf8:
-        protocol = "UTF8" + protocol.removeprefix("E")
-    lead = (
-        f"Received: from {session.helo or client.name} ({client.name} [{address}])\r\n"
-        f"\tby {conf.myhostname} ({conf.mail_name}) with {protocol} id {transaction.queue_id}"
-    )
+    if conf.smtpd_hide_client_session:
+        lead = f"Received: by {conf.myhostname} ({conf.mail_name}) id {transaction.queue_id}"
+    else:
+        address = f"IPv6:{client.address}" if ":" in client.address else client.address
+        protocol = session.protocol
+        if transaction.smtputf8:
+            protocol = "UTF8" + protocol.removeprefix("E")
+        lead = (
+            f"Received: from {session.helo or client.name} ({client.name} [{address}])\r\n"
+            f"\tby {conf.myhostname} ({conf.mail_name}) with {protocol} id {transaction.queue_id}"
+        )
     if transaction.count == 1:
         return f"{lead}\r\n\tfor <{quote(transaction.recipients[0].address)}>; {_dates.at(arrived)}\r\n"
     return f"{lead};\r\n\t{_dates.at(arrived)}\r\n"

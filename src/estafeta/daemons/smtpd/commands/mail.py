@@ -34,7 +34,12 @@ async def mail(session: Session, arguments: str) -> bytes:
     path, parameters = found
     utf8 = bool(parameters) and not path.isascii() and _declares_utf8(session, parameters)
     try:
-        sender = parse_path(path, strict=conf.strict_rfc821_envelopes, utf8=utf8)
+        sender = parse_path(
+            path,
+            strict=conf.strict_rfc821_envelopes,
+            utf8=utf8,
+            numeric=conf.resolve_numeric_domain,
+        )
     except PathError:
         if not unfinished(path):
             illegal_address(session, "MAIL", path)

@@ -25,7 +25,12 @@ async def rcpt(session: Session, arguments: str) -> bytes:
     path, parameters = found
     conf = session.policy.conf
     try:
-        address = parse_path(path, strict=conf.strict_rfc821_envelopes, utf8=transaction.smtputf8)
+        address = parse_path(
+            path,
+            strict=conf.strict_rfc821_envelopes,
+            utf8=transaction.smtputf8,
+            numeric=conf.resolve_numeric_domain,
+        )
     except PathError:
         address = ""
     if not address:

@@ -45,7 +45,8 @@ async def vrfy(session: Session, arguments: str) -> bytes:
         found.pop()
     shown = " ".join(found)
     try:
-        address = parse_path(shown if shown.startswith("<") else f"<{shown}>", utf8=utf8)
+        path = shown if shown.startswith("<") else f"<{shown}>"
+        address = parse_path(path, utf8=utf8, numeric=conf.resolve_numeric_domain)
     except PathError:
         address = ""
     if not address:
