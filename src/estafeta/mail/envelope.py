@@ -55,6 +55,18 @@ class Trouble(msgspec.Struct, array_like=True):
     diagnostic: str = ""
 
 
+class Told(msgspec.Struct, array_like=True):
+    """What became of one recipient, in full. `status`: sent, deferred or bounced."""
+
+    status: str
+    dsn: str
+    text: str
+    remote_mta: str = ""
+    diagnostic: str = ""
+    action: str = ""
+    relay: str = ""
+
+
 class Envelope(msgspec.Struct, array_like=True):
     """One message without its content. New fields go at the end, with a default, so that old files stay readable."""
 
@@ -93,6 +105,8 @@ class Envelope(msgspec.Struct, array_like=True):
     sender_original: str = ""
     owner_uid: int = -1
     """Who handed it to sendmail(1); -1 for mail from the network."""
+    unreported: dict[int, Told] | None = None
+    """Recipients whose fate is final while bounce(8) could not be asked to tell the sender; None for none."""
 
 
 TRACE_VERIFY, TRACE_REPORT, TRACE_PROBE = 1, 2, 4

@@ -78,6 +78,8 @@ class Letter:
     """Of the report itself, as in a Date header."""
     retry_until: str = ""
     """Date, for a delay report."""
+    thread: str = ""
+    """Message id of the message that this answers, with its brackets; empty: it does not say."""
 
 
 def compose(letter: Letter, message: Message, fates: Sequence[Fate]) -> tuple[bytes, bytes]:
@@ -101,6 +103,7 @@ def _head(letter: Letter, encoding: str) -> list[str]:
         f"From: {_from(template.sender, letter.origin)}",
         f"Subject: {subject}",
         f"To: {quote(letter.recipient)}",
+        *([f"References: {letter.thread}", f"In-Reply-To: {letter.thread}"] if letter.thread else []),
         f"Auto-Submitted: {'auto-replied' if letter.to_sender else 'auto-generated'}",
         "MIME-Version: 1.0",
         "Content-Type: multipart/report; report-type=delivery-status;",

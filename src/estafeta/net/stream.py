@@ -8,6 +8,7 @@ stream keeps the deadline; arming it costs an assignment.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -50,6 +51,8 @@ class Stream(asyncio.Protocol):
         self.until: float | None = None
         """The moment, by the loop's clock, at which any wait ends; it takes the place of `timeout` while it is set."""
         self.error: Exception | None = None
+        self.record: deque[bytes | tuple[bytes, ...]] | None = None
+        """Where lines that come in, and output in a tuple of one, are noted for a transcript; None for nowhere."""
 
     # --- the transport's side
 
@@ -98,10 +101,14 @@ class Stream(asyncio.Protocol):
             if end >= 0:
                 line = bytes(held[: end + 1])
                 del held[: end + 1]
+                if self.record is not None:
+                    self.record.append(line)
                 return line
             if len(held) >= limit:
                 part = bytes(held[:limit])
                 del held[:limit]
+                if self.record is not None:
+                    self.record.append(part)
                 raise LineTooLong(part)
             seen = len(held)
             await self._more()
@@ -143,6 +150,8 @@ class Stream(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Queue output; it leaves at the next wait, or at flush."""
+        if self.record is not None:
+            self.record.append((data,))
         self._outgoing.append(data)
 
     def flush(self) -> None:

@@ -20,6 +20,7 @@ from contextlib import suppress
 import msgspec
 
 from estafeta.base.durable import fsync_folder, write_all
+from estafeta.mail.envelope import Told
 from estafeta.queue.ids import take_serial
 from estafeta.queue.place import Place
 from estafeta.queue.progress import FOLDER, frame, frames
@@ -30,16 +31,8 @@ DELETE, HOLD, REQUEUE, EXPIRE = "delete", "hold", "requeue", "expire"
 """What an operator has asked for and what is to be done when nobody delivers the message any more."""
 
 
-class Heard(msgspec.Struct, array_like=True):
-    """What became of one recipient, as the agent said it. `status`: sent, deferred or bounced."""
-
-    status: str
-    dsn: str
-    text: str
-    remote_mta: str = ""
-    diagnostic: str = ""
-    action: str = ""
-    relay: str = ""
+Heard = Told
+"""What became of one recipient, as the agent said it."""
 
 
 class Kept(msgspec.Struct, array_like=True):

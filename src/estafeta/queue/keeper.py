@@ -55,6 +55,14 @@ class Found:
     """Recipients that are still being delivered by order of a process before us: `returned` tells how that ended, and
     until then the message is not to be finished."""
 
+    def recall(self) -> None:
+        """Take over what the envelope says of recipients whose sender could not be told before."""
+        for index, told in (self.envelope.unreported or {}).items():
+            if told.status == "bounced":
+                self.failed.setdefault(index, Trouble(told.dsn, told.text, told.remote_mta, told.diagnostic))
+            else:
+                self.heard[index] = told
+
 
 @dataclass(slots=True)
 class Returned:
@@ -216,8 +224,9 @@ class Keeper:
         failed = self._state.failed.get(queue_id, {})
         settled = set(envelope.done) if failed else ()
         found = Found(place, envelope, {index: trouble for index, trouble in failed.items() if index not in settled})
+        found.recall()
         if self._heard or self._wishes or self._handovers:
-            found.heard = self._heard.get(queue_id, {})
+            found.heard = {**found.heard, **self._heard.get(queue_id, {})}
             found.wishes = self._wishes.get(queue_id, [])
             found.out = self._out(queue_id)
         return found

@@ -61,8 +61,8 @@ def test_recipients(words: list[str], recipients: list[str]) -> None:
         (["-q"], requests.FLUSH),
         (["-qIABC"], requests.FLUSH),
         (["-qRsite.example"], requests.FLUSH),
-        (["-q30m"], requests.ENQUEUE),
-        (["-bh"], requests.ENQUEUE),
+        (["-q30m"], requests.IGNORE),
+        (["-bh"], requests.IGNORE),
         (["-v", "-q"], requests.FLUSH),
         (["-C", "/etc/postfix", "-q"], requests.FLUSH),
         (["-vf", "-q"], requests.ENQUEUE),
@@ -111,7 +111,7 @@ def test_notify(value: str, bits: int, said: list[str], warnings: list[str]) -> 
 
 def test_other_delivery_options(warnings: list[str]) -> None:
     request = parse(
-        "sendmail", ["-V", "E1", "-R", "hdrs", "-B8bitmime", "-f", "x <y@z>", "-F", "N", "-ti", "-oi", "-G"]
+        "sendmail", ["-V", "E1", "-R", "hdrs", "-B8BITMIME", "-f", "x <y@z>", "-F", "N", "-ti", "-oi", "-G"]
     )
     assert (request.envid, request.ret, request.encoding) == ("E1", "HDRS", "8bit")
     assert (request.sender, request.full_name, request.extract, request.ignore_dots) == ("y@z", "N", True, True)
@@ -133,9 +133,22 @@ def test_reports_and_verp() -> None:
     assert parse("sendmail", ["-v"]).trace == TRACE_REPORT
     assert parse("sendmail", ["-XV"]).verp == ""
     assert parse("sendmail", ["-XV+="]).verp == "+="
-    assert parse("sendmail", ["-X", "/tmp/log"]).verp is None
-    with pytest.raises(Fatal):
-        parse("sendmail", ["-XV+"])
+    with pytest.raises(Fatal, match="unsupported: -X/"):
+        parse("sendmail", ["-X", "/tmp/log"])
+    # Which characters will do is for the configuration to say.
+    assert parse("sendmail", ["-XV+"]).verp == "+"
+
+
+def test_verp_as_it_used_to_be(warnings: list[str]) -> None:
+    assert parse("sendmail", ["-V", "-f", "a@b"]).verp == ""
+    assert parse("sendmail", ["-V+=", "c@d"]).verp == "+="
+    request = parse("sendmail", ["-V", "id1", "c@d"])
+    assert (request.verp, request.envid) == (None, "id1")
+    assert parse("sendmail", ["-f", "-V", "c@d"]).verp is None
+    assert warnings == [
+        "option -V is deprecated with Postfix 2.3; specify -XV instead",
+        "option -V+= is deprecated with Postfix 2.3; specify -XV+= instead",
+    ]
 
 
 # --- content

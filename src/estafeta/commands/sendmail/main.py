@@ -23,29 +23,31 @@ from estafeta.config.instance import Config, ConfigError, default_directory
 from estafeta.intake.maildrop import Drop
 from estafeta.mail.address import quote
 from estafeta.mail.envelope import TRACE_VERIFY, Envelope, Recipient
+from estafeta.mail.verp import usable
 from estafeta.skeleton.log import for_command
 
-EX_DATAERR, EX_UNAVAILABLE, EX_OSERR, EX_TEMPFAIL, EX_NOPERM = 65, 69, 71, 75, 77
+EX_DATAERR, EX_TEMPFAIL = 65, 75
 
 
-def main(words: list[str] | None = None) -> int:
-    """The console script, under any of its names."""
-    log.install(lambda level, text, program: complain(log.PREFIX[level] + text))
-    name = os.path.basename(sys.argv[0])
+def main(words: list[str] | None = None, name: str = "") -> int:
+    """The console script, under any of its names: mailq and newaliases are other modes of the same command."""
+    name = name or os.path.basename(sys.argv[0]).removesuffix(".py")
+    log.install(lambda level, text, program: complain(name, log.PREFIX[level] + text))
     try:
-        request = requests.parse(name, list(sys.argv[1:] if words is None else words))
-        if request.config:
-            path = request.config
+        arguments = list(sys.argv[1:] if words is None else words)
+        path = requests.config_of(name, arguments)
+        if path:
             os.environ["MAIL_CONFIG"] = os.path.dirname(path) or "." if os.path.isfile(path) else path
+        conf = Config.load(default_directory())
+        for_command(name, conf)
+        request = requests.parse(name, arguments)
         if request.mode in _OTHERS:
             return _OTHERS[request.mode](request)
-        conf = Config.load(default_directory())
-        for_command("sendmail", conf)
         if request.mode == requests.STANDALONE:
             return _standalone(conf)
         return _enqueue(conf, request)
     except ConfigError as reason:
-        complain(f"fatal: {reason}")
+        complain(name, f"fatal: {reason}")
         return EX_TEMPFAIL
     except Fatal as reason:
         log.fatal(str(reason))
@@ -78,12 +80,25 @@ def _flush(request: Request) -> int:
 
 
 def _daemon(request: Request) -> int:
-    from estafeta.commands import postfix
+    """Start the mail system, in the background."""
+    import subprocess
 
-    return postfix.main(["start"])
+    command = [sys.executable, "-m", "estafeta.commands.postfix", "start"]
+    subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+    return 0
 
 
-_OTHERS = {requests.LIST: _list, requests.ALIASES: _aliases, requests.FLUSH: _flush, requests.DAEMON: _daemon}
+def _ignore(request: Request) -> int:
+    return 0
+
+
+_OTHERS = {
+    requests.LIST: _list,
+    requests.ALIASES: _aliases,
+    requests.FLUSH: _flush,
+    requests.DAEMON: _daemon,
+    requests.IGNORE: _ignore,
+}
 
 
 def _standalone(conf: Config) -> int:
@@ -92,7 +107,7 @@ def _standalone(conf: Config) -> int:
 
     refusal = SubmitRights(conf).refusal()
     if refusal:
-        raise Fatal(refusal, EX_NOPERM)
+        raise Fatal(refusal)
     return run_stdio(conf)
 
 
@@ -103,7 +118,7 @@ def _enqueue(conf: Config, request: Request) -> int:
     who = _Caller(conf)
     refusal = SubmitRights(conf).refusal()
     if refusal:
-        raise Fatal(refusal, EX_NOPERM)
+        raise Fatal(refusal)
     verify = bool(request.trace & TRACE_VERIFY)
     message = Input(sys.stdin.buffer, dot_ends=not request.ignore_dots, line_ends=conf.sendmail_fix_line_endings)
     recipients = list(request.recipients)
@@ -113,7 +128,9 @@ def _enqueue(conf: Config, request: Request) -> int:
             raise Fatal(f"{who}: No recipient addresses found in message header")
     if not recipients:
         raise Fatal(f"{who}: Recipient addresses must be specified on the command line or via the -t option")
-    described = Drop(_envelope(request, who, recipients), _full_name(request, who))
+    envelope = _envelope(request, who, recipients)
+    envelope.verp = _verp(conf, request, envelope.sender)
+    described = Drop(envelope, _full_name(request, who))
     content: Iterable[bytes] = (_probe(described.envelope),) if verify else message.pieces()
     _store(conf, who, described, content)
     if request.trace:
@@ -155,8 +172,6 @@ def _full_name(request: Request, who: _Caller) -> str:
 
 
 def _envelope(request: Request, who: _Caller, recipients: list[str]) -> Envelope:
-    if request.verp is not None:
-        log.warning("-XV has no effect yet: every recipient gets the mail from the same sender address")
     sender = request.sender if request.sender is not None else who.login
     addresses = [_utf8(address, who) for address in recipients]
     return Envelope(
@@ -171,6 +186,18 @@ def _envelope(request: Request, who: _Caller, recipients: list[str]) -> Envelope
         trace=request.trace,
         owner_uid=who.uid,
     )
+
+
+def _verp(conf: Config, request: Request, sender: str) -> str:
+    """The delimiters that -XV asks for; empty where it does not."""
+    if request.verp is None:
+        return ""
+    delimiters = request.verp or conf.default_verp_delimiters
+    if not usable(delimiters, conf.verp_delimiter_filter):
+        raise Fatal(f"-V requires two characters from {conf.verp_delimiter_filter}")
+    if not sender:
+        raise Fatal("-V option requires non-null sender address")
+    return delimiters
 
 
 def _utf8(address: str, who: _Caller) -> str:

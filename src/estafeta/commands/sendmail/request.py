@@ -23,13 +23,23 @@ from estafeta.mail.envelope import (
 LETTERS = "A:B:C:F:GIL:N:O:R:UV:X:b:ce:f:h:imno:p:r:tvx"
 
 ENQUEUE, FLUSH, STANDALONE, LIST, ALIASES, DAEMON = "enqueue", "flush", "standalone", "list", "aliases", "daemon"
+IGNORE = "ignore"
+"""Asked for something that has no meaning here (-bh, -q30m): nothing is done, and that is no error."""
 _MODES = {"m": ENQUEUE, "v": ENQUEUE, "s": STANDALONE, "p": LIST, "i": ALIASES, "d": DAEMON, "l": DAEMON}
 _IGNORED_MODES = "hH"
+_NO_RECIPIENTS = {
+    FLUSH: "flush queue mode",
+    STANDALONE: "stand-alone mode",
+    LIST: "display queue mode",
+    ALIASES: "alias initialization mode",
+    DAEMON: "daemon mode",
+}
 
 _NOTIFY = {"success": NOTIFY_SUCCESS, "failure": NOTIFY_FAILURE, "delay": NOTIFY_DELAY}
 ENVID_LIMIT = 100
 _FLAGS = re.sub("[A-Za-z]:", "", LETTERS)
 _VALUED = "".join(re.findall("([A-Za-z]):", LETTERS))
+_OLD_VERP = re.compile(r"-V[^\w\s]{2}")
 _WANTS_VALUE = re.compile(f"-[{_FLAGS}]*[{_VALUED}]\\Z")
 """A word of options whose last one takes the next word as its value."""
 _QUEUE_OPTION = re.compile(r"-q(.*)\Z", re.DOTALL)
@@ -48,7 +58,6 @@ class Request:
     """One call."""
 
     mode: str = ENQUEUE
-    config: str = ""
     sender: str | None = None
     """Internal form; None if not given."""
     full_name: str | None = None
@@ -73,23 +82,36 @@ class Request:
 def parse(name: str, words: list[str]) -> Request:
     """`name` is what the program was called as. Raises Fatal."""
     request = Request(mode={"mailq": LIST, "newaliases": ALIASES, "smtpd": DAEMON}.get(name, ENQUEUE))
-    words = _queue_options(words, request)
+    words = _old_verp(_queue_options(words, request))
     try:
-        options, rest = parse_options("sendmail", words, LETTERS)
+        options, rest = parse_options(name, words, LETTERS)
     except UsageError:
-        raise Fatal("usage: sendmail [options]") from None
+        raise Fatal(f"usage: {name} [options]") from None
     for letter, value in options:
         _option(request, letter, value)
     if request.verbose:
         request.trace |= TRACE_REPORT
-    if request.mode == FLUSH and rest:
-        raise Fatal("flush queue mode requires no recipient")
+    if request.extract and request.mode != ENQUEUE:
+        raise Fatal("-t can be used only in delivery mode")
+    if request.extract and request.trace & TRACE_VERIFY:
+        raise Fatal("-t option cannot be used with -bv")
+    if rest and request.mode in _NO_RECIPIENTS:
+        raise Fatal(f"{_NO_RECIPIENTS[request.mode]} requires no recipient")
     for word in rest:
         request.recipients += mailboxes.addresses(word) or ([""] if not word.strip() else [])
     return request
 
 
-def _queue_options(words: list[str], request: Request) -> list[str]:
+def config_of(name: str, words: list[str]) -> str:
+    """The value of -C, which has to be known before anything can be logged. "" if there is none, or no sense in it."""
+    try:
+        options, _ = parse_options(name, _queue_options(words, Request(), strict=False), LETTERS)
+    except UsageError:
+        return ""
+    return next((value for letter, value in options if letter == "C"), "")
+
+
+def _queue_options(words: list[str], request: Request, *, strict: bool = True) -> list[str]:
     """Take `-q` and its kin out: the value may be missing, which getopt cannot say."""
     rest: list[str] = []
     is_value = False
@@ -106,19 +128,41 @@ def _queue_options(words: list[str], request: Request) -> list[str]:
         if match is None:
             rest.append(word)
             continue
-        value = match[1]
-        if value[:1] == "I":
-            request.mode, request.queue_id = FLUSH, value[1:]
-        elif value[:1] == "R":
-            request.mode, request.site = FLUSH, value[1:]
-        elif value[:1] == "S":
-            raise Fatal("-qS is not implemented")
-        elif value[:1] == "-":
-            raise Fatal("-q- is not implemented")
-        elif not value:
-            request.mode = FLUSH
-        # else an interval between queue runs: queue_run_delay says that
+        _queue_option(match[1], request, strict)
     return rest
+
+
+def _queue_option(value: str, request: Request, strict: bool) -> None:
+    kind, name = value[:1], value[1:]
+    if kind in ("I", "R"):
+        if not name and strict:
+            raise Fatal("specify: -qIqueueid" if kind == "I" else "specify: -qRsitename")
+        request.mode = FLUSH
+        request.queue_id, request.site = (name, "") if kind == "I" else ("", name)
+    elif not value:
+        request.mode = FLUSH
+    elif kind.isdigit():
+        # An interval between queue runs, which queue_run_delay says. With -bd it is the usual start of a daemon.
+        request.mode = IGNORE
+    elif strict:
+        raise Fatal(f"-q{kind} is not implemented")
+
+
+def _old_verp(words: list[str]) -> list[str]:
+    """`-V` and `-Vxy` as Postfix 2.2 had them, before -V became the envelope id."""
+    found: list[str] = []
+    is_value = False
+    for index, word in enumerate(words):
+        if not is_value and (word == "--" or not word.startswith("-")):
+            return found + words[index:]
+        following = words[index + 1] if index + 1 < len(words) else "-"
+        bare = word == "-V" and following.startswith("-")
+        if not is_value and (bare or _OLD_VERP.fullmatch(word)):
+            log.warning(f"option {word} is deprecated with Postfix 2.3; specify -X{word[1:]} instead")
+            word = f"-X{word[1:]}"
+        is_value = not is_value and _WANTS_VALUE.match(word) is not None
+        found.append(word)
+    return found
 
 
 def _option(request: Request, letter: str, value: str) -> None:
@@ -128,6 +172,8 @@ def _option(request: Request, letter: str, value: str) -> None:
         _old_option(request, value)
     elif letter in "fr":
         found = mailboxes.addresses(value)
+        if len(found) > 1:
+            log.warning(f"-{letter} option specified malformed sender: {value}")
         request.sender = found[0] if found else ""
     elif letter == "F":
         request.full_name = value
@@ -141,12 +187,10 @@ def _option(request: Request, letter: str, value: str) -> None:
         request.mode = ALIASES
     elif letter == "n":
         raise Fatal("-n option not supported")
-    elif letter == "C":
-        request.config = value
     elif letter == "B":
-        if value.upper() not in ("8BITMIME", "7BIT"):
+        if value not in ("8BITMIME", "7BIT"):
             raise Fatal("-B option needs 8BITMIME or 7BIT")
-        request.encoding = "8bit" if value.upper() == "8BITMIME" else "7bit"
+        request.encoding = "8bit" if value == "8BITMIME" else "7bit"
     elif letter == "N":
         request.notify = _notify(value)
     elif letter == "R":
@@ -155,8 +199,10 @@ def _option(request: Request, letter: str, value: str) -> None:
             log.warning("bad -R option value -- ignored")
     elif letter == "V":
         _envelope_id(request, value)
-    elif letter == "X" and value.startswith("V"):
-        _verp(request, value[1:])
+    elif letter == "X":
+        if not value.startswith("V"):
+            raise Fatal(f"unsupported: -X{value[:1]}")
+        request.verp = value[1:]
     elif letter == "v":
         request.verbose += 1
 
@@ -164,6 +210,7 @@ def _option(request: Request, letter: str, value: str) -> None:
 def _mode(request: Request, value: str) -> None:
     letter = value[:1]
     if letter in _IGNORED_MODES and letter:
+        request.mode = IGNORE
         return
     if letter not in _MODES or not letter:
         raise Fatal(f"unsupported: -b{letter}")
@@ -207,12 +254,6 @@ def _envelope_id(request: Request, value: str) -> None:
         request.envid = value
 
 
-def _verp(request: Request, delimiters: str) -> None:
-    if delimiters and len(delimiters) != 2:
-        raise Fatal("-XV requires two verp delimiter characters")
-    request.verp = delimiters
-
-
-def complain(text: str) -> None:
+def complain(name: str, text: str) -> None:
     """Before the configuration is known, there is only standard error."""
-    sys.stderr.write(f"sendmail: {text}\n")
+    sys.stderr.write(f"{name}: {text}\n")

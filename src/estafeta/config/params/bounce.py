@@ -42,7 +42,6 @@ class Bounce:
         "no",
         "Whether a bounce refers to the returned message in its In-Reply-To and References headers, so that mail "
         "readers show them together.",
-        pending=True,
     )
     multi_recipient_bounce_reject_code = code(
         "550",
@@ -78,7 +77,6 @@ class Notices:
         "postmaster",
         "Who gets reports of policy, protocol, resource, software and data troubles.",
         least=1,
-        pending=True,
     )
 
 
@@ -91,11 +89,9 @@ class Verp:
         'place of its "@".',
         least=2,
         most=2,
-        pending=True,
     )
-    verp_delimiter_filter = text("-=+", "Characters that may be asked for as these delimiters.", least=1, pending=True)
+    verp_delimiter_filter = text("-=+", "Characters that may be asked for as these delimiters.", least=1)
     disable_verp_bounces = flag(
         "no",
         "Whether bounces for such mail go out one for all failed recipients instead of one for each.",
-        pending=True,
     )

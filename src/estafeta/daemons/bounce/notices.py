@@ -20,7 +20,9 @@ from estafeta.mail.envelope import (
     Envelope,
     Recipient,
 )
+from estafeta.mail.verp import verp_sender
 from estafeta.services.delivery import Result
+from estafeta.services.postmaster import double_bounce_address
 from estafeta.services.report import BOUNCE, DELAY, SUCCESS, VERIFY, ReportRequest
 
 TEMPLATE_OF = {BOUNCE: "failure", DELAY: "delay", SUCCESS: "success", VERIFY: "verify"}
@@ -57,17 +59,19 @@ def due(conf: Config, request: ReportRequest) -> list[Notice]:
         return _double_bounce(conf, request.kind, everything)
     notices = []
     wanted = [(recipient, result) for recipient, result in everything if _wanted(request.kind, recipient)]
+    headers_only = request.kind != BOUNCE or envelope.ret == RET_HDRS or envelope.size > conf.bounce_size_limit
+    if request.kind == BOUNCE and envelope.verp and not conf.disable_verp_bounces:
+        # The sender of each copy names its recipient, and that is who is told.
+        for each in everything:
+            if each in wanted:
+                to = verp_sender(envelope.verp, envelope.sender, each[0].address)
+                notices.append(Notice(BOUNCE, "", to, True, headers_only, [each]))
+            notices += _postmaster_copy(conf, BOUNCE, [each])
+        return notices
     if wanted:
-        headers_only = request.kind != BOUNCE or envelope.ret == RET_HDRS or envelope.size > conf.bounce_size_limit
         notices.append(Notice(request.kind, "", envelope.sender, True, headers_only, wanted))
     notices += _postmaster_copy(conf, request.kind, everything)
     return notices
-
-
-def double_bounce_address(conf: Config) -> str:
-    """The sender of notices to the postmaster: mail from it is never reported on."""
-    name = conf.double_bounce_sender
-    return name if "@" in name else f"{name}@{conf.myhostname}"
 
 
 def sender_shown(conf: Config, envelope: Envelope) -> str:
@@ -111,10 +115,6 @@ def _postmaster_copy(conf: Config, kind: str, results: list[tuple[Recipient, Res
     if kind not in recipient_of or recipient_of[kind][0] not in classes(conf):
         return []
     return [Notice(kind, double_bounce_address(conf), recipient_of[kind][1](conf), False, True, results)]
-
-
-REPORTED_CLASSES = {"bounce", "2bounce", "delay"}
-"""The classes of notify_classes that are ours to report."""
 
 
 def classes(conf: Config) -> set[str]:

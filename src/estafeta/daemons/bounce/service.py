@@ -7,6 +7,7 @@ repeated question. If the content cannot be read, the report goes out without it
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable
 
@@ -16,12 +17,9 @@ from estafeta.base import log
 from estafeta.daemons.bounce import templates
 from estafeta.daemons.bounce.notices import (
     LOGGED_AS,
-    REPORTED_CLASSES,
     TEMPLATE_OF,
     Notice,
     action_of,
-    classes,
-    double_bounce_address,
     due,
     sender_shown,
 )
@@ -33,10 +31,13 @@ from estafeta.net.frames import Frames
 from estafeta.queue.record import Damaged
 from estafeta.queue.spool import Reader
 from estafeta.services.delivery import Result
+from estafeta.services.postmaster import double_bounce_address
 from estafeta.services.report import DELAY, SUCCESS, VERIFY, ReportReply, ReportRequest
 from estafeta.services.submission import Submission, Submitter
 from estafeta.skeleton.service import Context, Service
 
+# Short enough for a line, and nothing in it that would end one.
+_MESSAGE_ID = re.compile(rb"\r\nMessage-ID:\s*(<[!-;=?-~]{1,900}>)[ \t]*(?=\r\n|\Z)", re.IGNORECASE)
 _decode = msgspec.msgpack.Decoder(ReportRequest).decode
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -51,10 +52,6 @@ class BounceService(Service):
 
     async def open(self) -> None:
         self._templates = templates.load(self.conf)
-        missing = classes(self.conf) - REPORTED_CLASSES
-        if missing and self.conf.is_set("notify_classes"):
-            names = ", ".join(sorted(missing))
-            log.warning(f"{self.conf.origin('notify_classes')}: notify_classes: {names}: no such reports yet")
 
     async def start(self) -> None:
         self._submitter = Submitter()
@@ -115,6 +112,7 @@ class BounceService(Service):
             encoding=encoding,
             date=mail_date(now),
             retry_until=retry_until,
+            thread=self._thread(request) if conf.enable_threaded_bounces else "",
         )
         message = Message(
             queue_id=envelope.queue_id,
@@ -136,6 +134,11 @@ class BounceService(Service):
         )
         origin = "bounce" if notice.to_sender else "notify"
         return Submission(0, report, head, body, origin=origin)
+
+    def _thread(self, request: ReportRequest) -> str:
+        """The message's own id, for enable_threaded_bounces."""
+        found = _MESSAGE_ID.search(b"\r\n" + self._content(request, headers_only=True))
+        return found[1].decode("ascii") if found else ""
 
     def _content(self, request: ReportRequest, *, headers_only: bool) -> bytes:
         try:

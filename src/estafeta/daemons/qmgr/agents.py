@@ -20,6 +20,7 @@ from estafeta.base import log
 from estafeta.daemons.qmgr.message import Message
 from estafeta.daemons.qmgr.schedule import Entry, Transport
 from estafeta.mail.envelope import Recipient
+from estafeta.mail.verp import verp_sender
 from estafeta.net.frames import Frames, connect
 from estafeta.services.delivery import ENDING, Delivery, Ready, Report, Result, decode_from_agent, encode
 
@@ -246,6 +247,9 @@ class Agents:
             if one.address != address:
                 one = Recipient(address, one.original or one.address, one.notify, one.orcpt)
             recipients.append(one)
+        sender = envelope.sender
+        if envelope.verp:
+            sender = verp_sender(envelope.verp, sender, everyone[entry.recipients[0]].address)
         self._number += 1
         worker.busy[self._number] = entry
         worker.outgoing.append(
@@ -255,7 +259,7 @@ class Agents:
                 message.queue_id,
                 self.name,
                 entry.destination.nexthop,
-                envelope.sender,
+                sender,
                 recipients,
                 envelope.arrived,
                 message.activated,

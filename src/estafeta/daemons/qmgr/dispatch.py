@@ -176,6 +176,7 @@ class Dispatch:
         job = message.jobs.get(scheduler)
         if job is None:
             job = message.jobs[scheduler] = scheduler.job(message, message.number, message.activated)
+            job.alone = bool(message.envelope.verp)
         scheduler.add(job, destination, index, address)
         touched[scheduler] = None
 

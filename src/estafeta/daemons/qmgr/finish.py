@@ -16,12 +16,22 @@ from estafeta.base import log
 from estafeta.daemons.qmgr.flush_notes import FlushNotes
 from estafeta.daemons.qmgr.message import Message
 from estafeta.mail.address import quote
-from estafeta.mail.envelope import NOTIFY_DELAY, NOTIFY_FAILURE, TRACE_REPORT, TRACE_VERIFY, Envelope, Trouble
+from estafeta.mail.envelope import (
+    NOTIFY_DELAY,
+    NOTIFY_FAILURE,
+    TRACE_PROBE,
+    TRACE_REPORT,
+    TRACE_VERIFY,
+    Envelope,
+    Told,
+    Trouble,
+)
 from estafeta.queue.journal import SpoolError
 from estafeta.queue.place import Place
 from estafeta.queue.record import Damaged
 from estafeta.services.delivery import Result
 from estafeta.services.report import BOUNCE, DELAY, SUCCESS, VERIFY
+from estafeta.services.verify import DEFER, STATUS_OF
 
 if TYPE_CHECKING:
     from estafeta.daemons.qmgr.active import ActiveQueue
@@ -36,6 +46,12 @@ class Asks(Protocol):
     async def ask(self, kind: str, place: Place, envelope: Envelope, results: dict[int, Result]) -> str: ...
 
 
+class Hears(Protocol):
+    """What we need of services.verify.Verifier."""
+
+    async def update(self, address: str, status: int, text: str) -> None: ...
+
+
 class Finish:
     """`reporters`: kind of report -> who writes it. `resubmit(message)` sends a message through intake once more and
     returns why that failed, or ""."""
@@ -48,6 +64,7 @@ class Finish:
         reporters: dict[str, Asks],
         resubmit: Callable[[Message], Any] | None = None,
         clock: Callable[[], float] = time.time,
+        verifier: Hears | None = None,
     ) -> None:
         self.queue: ActiveQueue
         self.reader = reader
@@ -55,8 +72,11 @@ class Finish:
         self._keeper = keeper
         self._reporters = reporters
         self._resubmit = resubmit
+        self._verifier = verifier
         self._clock = clock
         self._loop = asyncio.get_running_loop()
+        self.flush_notes: FlushNotes | None = None
+        """Who is told what is put off; None where fast_flush_domains is empty."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._moves: dict[str, list[Message]] = {"deferred": [], "hold": []}
         self._moving = False
@@ -74,8 +94,6 @@ class Finish:
     def _concluded(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-        self.flush_notes: FlushNotes | None = None
-        """Who is told what is put off; None where fast_flush_domains is empty."""
             log.error(f"cannot finish a message: {error!r}: it is taken up again at the next start")
 
     def _release(self, message: Message) -> None:
@@ -88,48 +106,83 @@ class Finish:
 
     async def _conclude(self, message: Message) -> None:
         envelope = message.envelope
-        if not message.deleted:
-            await self._report_delivery(message)
+        untold: dict[int, Result] = {}
+        if not message.deleted and not envelope.trace & TRACE_PROBE:
+            untold = await self._report_delivery(message)
         if envelope.trace & TRACE_VERIFY:
-            self._release(message)
+            if untold and not message.deleted:
+                self._wait_for_report(message, untold)
+            elif message.deleted or not envelope.trace & TRACE_PROBE or await self._verifier_knows(message):
+                self._release(message)
+            else:
+                self._put_off(message)
             return
         if (message.deferred or message.expire) and not message.deleted:
             self._expire(message)
         if message.failed and not message.deleted:
-            await self._report(BOUNCE, message, _wanted(envelope, message.failed, NOTIFY_FAILURE))
-            envelope.done += message.failed
-            if message.deferred:
-                self._keeper.done(message.queue_id, list(message.failed))
+            if await self._report(BOUNCE, message, _wanted(envelope, message.failed, NOTIFY_FAILURE)):
+                envelope.done += message.failed
+                if message.deferred:
+                    self._keeper.done(message.queue_id, list(message.failed))
+            else:
+                untold |= message.failed
         if message.requeue and not message.deleted and await self._requeued(message):
             message.deleted = True
-        if message.deleted or len(envelope.done) >= len(envelope.recipients):
+        if message.deleted or (not untold and len(envelope.done) >= len(envelope.recipients)):
             self._release(message)
             return
         if message.deferred and self._delay_is_due(envelope):
             late = _wanted(envelope, message.deferred, NOTIFY_DELAY)
-            await self._report(DELAY, message, late)
-            envelope.warned = True
-        self._put_off(message)
+            envelope.warned = await self._report(DELAY, message, late)
+        self._wait_for_report(message, untold)
 
     # --- reports
 
-    async def _report_delivery(self, message: Message) -> None:
-        """To senders who want to know that it was delivered, or asked for a trace."""
+    async def _report_delivery(self, message: Message) -> dict[int, Result]:
+        """To senders who want to know that it was delivered, or asked for a trace. What they could not be told."""
         trace = message.envelope.trace & (TRACE_VERIFY | TRACE_REPORT)
+        sent = message.sent or {}
         if trace:
-            everything = {**(message.sent or {}), **(message.failed or {}), **(message.deferred or {})}
-            await self._report(VERIFY, message, everything)
-        elif message.sent:
-            await self._report(SUCCESS, message, message.sent)
+            everything = {**sent, **(message.failed or {}), **(message.deferred or {})}
+            told = await self._report(VERIFY, message, everything)
+            return {} if told else everything if trace & TRACE_VERIFY else sent
+        return {} if not sent or await self._report(SUCCESS, message, sent) else sent
 
-    async def _report(self, kind: str, message: Message, results: dict[int, Result]) -> None:
-        """Have a report written, however long it takes until that works."""
-        while results and not message.deleted:
-            reason = await self._reporters[kind].ask(kind, message.place, message.envelope, results)
-            if not reason:
-                return
-            log.warning(f"{message.queue_id}: {kind} report: {reason}: will try again")
-            await asyncio.sleep(self._conf.transport_retry_time)
+    async def _report(self, kind: str, message: Message, results: dict[int, Result]) -> bool:
+        """Have a report written. False when that cannot be done now: the message has to wait for it."""
+        if not results or message.deleted:
+            return True
+        reason = await self._reporters[kind].ask(kind, message.place, message.envelope, results)
+        if not reason:
+            return True
+        log.warning(f"{message.queue_id}: {kind} report: {reason}: the message waits, and the report is tried again")
+        return False
+
+    def _wait_for_report(self, message: Message, untold: dict[int, Result]) -> None:
+        """To deferred/, with what the sender is still to be told: it is not delivered again for that."""
+        envelope = message.envelope
+        envelope.unreported = {index: _told(result) for index, result in untold.items()} or None
+        self._put_off(message)
+
+    async def _verifier_knows(self, message: Message) -> bool:
+        """Tell verify(8) what became of its probe: under the address that was asked for, and the one that it became."""
+        envelope = message.envelope
+        results = {**(message.sent or {}), **(message.failed or {}), **(message.deferred or {})}
+        if self._verifier is None or self._clock() > envelope.arrived + self._conf.bounce_queue_lifetime:
+            return True
+        try:
+            for index, result in results.items():
+                recipient = envelope.recipients[index]
+                status = STATUS_OF.get(result.status, DEFER)
+                for address in {recipient.orcpt.partition(";")[2] or recipient.address, recipient.address}:
+                    await self._verifier.update(address, status, result.text)
+        except OSError as error:
+            service = self._conf.address_verify_service_name
+            log.warning(f"{message.queue_id}: {service} service failure: {error}: the probe is made again later")
+            message.deferred, message.sent = results, None
+            envelope.done = []
+            return False
+        return True
 
     def _expire(self, message: Message) -> None:
         """A message that has waited too long is returned with the reasons of its last attempt."""
@@ -173,6 +226,9 @@ class Finish:
         if message.deferred:
             envelope.troubles = {index: _trouble(result) for index, result in message.deferred.items()}
             envelope.attempts += 1
+        for index, told in (envelope.unreported or {}).items():
+            if told.status == "bounced":
+                envelope.troubles[index] = Trouble(told.dsn, told.text, told.remote_mta, told.diagnostic)
         envelope.attempt_after = now + backoff(
             now - envelope.arrived, self._conf.minimal_backoff_time, self._conf.maximal_backoff_time
         )
@@ -220,6 +276,8 @@ class Finish:
                 self.queue.deferred.finished(message.queue_id)
             elif queue == "deferred":
                 self.queue.deferred.add(message.queue_id, message.envelope.attempt_after, place.path)
+                if self.flush_notes is not None and message.deferred:
+                    self.flush_notes.put_off(message.envelope, message.deferred)
             self.queue.left(message)
 
     def _cannot_move(self, queue: str, message: Message, error: Exception) -> None:
@@ -238,6 +296,8 @@ class Finish:
             await asyncio.wait(self._tasks, timeout=patience)
         while self._moving:  # noqa: ASYNC110 - once in the life of the process
             await asyncio.sleep(0.01)
+        if self.flush_notes is not None:
+            await self.flush_notes.stop(patience)
         self._stopped = True
         for task in list(self._tasks):
             task.cancel()
@@ -252,6 +312,10 @@ def _result(trouble: Trouble) -> Result:
     return Result("deferred", trouble.dsn, trouble.text, trouble.remote_mta, trouble.diagnostic)
 
 
+def _told(result: Result) -> Told:
+    return Told(*(getattr(result, name) for name in Told.__struct_fields__))
+
+
 def _trouble(result: Result) -> Trouble:
     return Trouble(result.dsn, result.text, result.remote_mta, result.diagnostic)
 
@@ -260,11 +324,7 @@ def _wanted(envelope: Envelope, results: dict[int, Result], event: int) -> dict[
     """Those of the results that the sender wants to hear about. RFC 3461 4.1."""
     recipients = envelope.recipients
     return {
-                if self.flush_notes is not None and message.deferred:
-                    self.flush_notes.put_off(message.envelope, message.deferred)
         index: result
         for index, result in results.items()
         if not recipients[index].notify or recipients[index].notify & event
     }
-        if self.flush_notes is not None:
-            await self.flush_notes.stop(patience)

@@ -58,6 +58,7 @@ class Job:
     """One message in one transport."""
 
     __slots__ = (
+        "alone",
         "arrived",
         "chosen",
         "fresh",
@@ -77,6 +78,8 @@ class Job:
         self.message = message
         self.number = number
         self.arrived = now
+        self.alone = False
+        """Each recipient gets a delivery of its own, whatever the transport allows: VERP."""
         self.peers: dict[Destination, Peer] = {}
         self.fresh: list[Peer] = []
         """Peers that got their first entry since the job was last enlisted."""
@@ -136,7 +139,7 @@ class Transport:
         if peer is None:
             peer = job.peers[destination] = Peer(job, destination)
         most = self.limits.recipients or UNLIMITED
-        if peer.entries and len(peer.entries[-1].recipients) < most:
+        if peer.entries and len(peer.entries[-1].recipients) < most and not job.alone:
             entry = peer.entries[-1]
         else:
             entry = Entry(job, destination)

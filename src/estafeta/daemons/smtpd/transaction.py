@@ -36,6 +36,7 @@ class Transaction:
         "size",
         "smtputf8",
         "submission",
+        "verp",
     )
 
     def __init__(self) -> None:
@@ -52,6 +53,8 @@ class Transaction:
         self.size = 0
         """What SIZE= announced, in bytes."""
         self.smtputf8 = False
+        self.verp = ""
+        """The delimiters that XVERP asked for."""
         self.hold = ""
         self.discard = False
         self.content_filter = ""
@@ -86,6 +89,7 @@ class Transaction:
             context,
             self.content_filter,
             self.redirect,
+            self.verp,
             client=client,
         )
 

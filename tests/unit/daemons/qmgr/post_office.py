@@ -89,7 +89,9 @@ class FakeKeeper:
     def load(self, path: str) -> Found:
         if path not in self.files:
             raise MessageGone(2, "gone", path)
-        return Found(*self.files[path])
+        found = Found(*self.files[path])
+        found.recall()
+        return found
 
     def corrupt(self, path: str, reason: str = "") -> None:
         self.files.pop(path)
@@ -126,11 +128,13 @@ class FakeRouting:
 class FakeReporter:
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, list[int]]] = []
+        self.results: list[dict[int, Result]] = []
         self.reason = ""
 
     async def ask(self, kind: str, place: Place, envelope: Envelope, results: dict[int, Result]) -> str:
         await asyncio.sleep(0)
         self.asked.append((kind, envelope.queue_id, sorted(results)))
+        self.results.append(results)
         return self.reason
 
 

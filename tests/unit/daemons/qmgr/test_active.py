@@ -136,7 +136,55 @@ def test_a_bounce_is_reported_before_the_message_goes() -> None:
         assert post.reporter.asked == [("bounce", "Q1", [0])]
         assert post.keeper.released == []
         assert post.keeper.marks == [("failed", "Q1", [0])]
-        assert lines[-1] == "warning: Q1: bounce report: bounce is away: will try again"
+        warning = "Q1: bounce report: bounce is away: the message waits, and the report is tried again"
+        assert lines[-1] == f"warning: {warning}"
+
+    run(case)
+
+
+def test_a_message_that_waits_for_its_report_is_out_of_the_way_and_not_delivered_again() -> None:
+    async def case(post: PostOffice, lines: list[str]) -> None:
+        post.agent.answer = lambda delivery: [SENT, BOUNCED, DEFERRED][: len(delivery.recipients)]
+        post.reporter.reason = "bounce is away"
+        envelope = post.letter("sent@x", "failed@x", "later@x")
+        await post.settle()
+        assert post.queue.active == {}
+        assert envelope.troubles[1].text == BOUNCED.text  # what mailq shows
+        post.agent.answer = lambda delivery: [SENT]
+        await post.later(400)
+        post.reporter.reason = ""
+        await post.later(1000)
+        assert [each[2] for each in post.delivered] == [["sent@x", "failed@x", "later@x"], ["later@x"]]
+        assert post.reporter.asked[-1] == ("bounce", "Q1", [1])
+        assert post.keeper.released == ["Q1"]
+
+    run(case)
+
+
+def test_a_success_report_that_could_not_be_written_is_written_later() -> None:
+    async def case(post: PostOffice, lines: list[str]) -> None:
+        sent = Result("sent", "2.0.0", "ok", action="relayed", relay="mx")
+        post.agent.answer = lambda delivery: [sent]
+        post.reporter.reason = "trace is away"
+        post.letter(Recipient("a@x", notify=NOTIFY_SUCCESS))
+        await post.settle()
+        assert post.keeper.released == []
+        post.reporter.reason = ""
+        await post.later(400)
+        assert len(post.delivered) == 1
+        assert post.reporter.asked == [("success", "Q1", [0])] * 2
+        assert post.reporter.results[-1][0] == sent
+        assert post.keeper.released == ["Q1"]
+
+    run(case)
+
+
+def test_verp_gives_each_recipient_a_delivery_and_a_sender_of_its_own() -> None:
+    async def case(post: PostOffice, lines: list[str]) -> None:
+        post.letter("a@x", "b@x", sender="list@s.example", verp="+=")
+        await post.settle()
+        assert sorted(each[2] for each in post.delivered) == [["a@x"], ["b@x"]]
+        assert sorted(each.sender for each in post.agent.seen) == ["list+a=x@s.example", "list+b=x@s.example"]
 
     run(case)
 
@@ -270,7 +318,7 @@ def test_a_transport_that_nobody_serves_is_left_alone_for_a_while() -> None:
         await post.settle()
         assert lines.count("warning: connect to transport private/smtp: No such file or directory") == 1
         post.agent.refused.clear()
-        post.queue.dispatch.flush_transports()
+        post.queue.flush_transports()
         post.letter("d@x")
         await post.settle()
         assert post.delivered[-1] == ("smtp", "Q3", ["d@x"])
