@@ -16,7 +16,9 @@ from estafeta.intake.intake import Intake
 from estafeta.intake.submission import Submission as Message
 from estafeta.intake.verdict import Queued
 from estafeta.mail.dates import mail_date
+from estafeta.mail.envelope import TRACE_PROBE, Envelope
 from estafeta.mail.header import line
+from estafeta.mail.logline import delivery_line
 from estafeta.net.frames import Frames
 from estafeta.queue.journal import SpoolError
 from estafeta.queue.place import Place
@@ -26,6 +28,7 @@ from estafeta.services.notice import NoticeSender
 from estafeta.services.submission import Accepted, Submission, decode_submission, encode_accepted
 from estafeta.skeleton.service import Context, Service
 
+SEVERAL = "aliased to multiple recipients"
 REQUEUE = "requeue"
 """Origin of mail that `postsuper -r` sends through once more: it is treated as mail from outside."""
 
@@ -96,10 +99,23 @@ class CleanupService(Service):
         except BaseException:
             message.abandon()
             raise
+        asked = envelope.recipients[0].address if envelope.trace & TRACE_PROBE else ""
         answer = await message.finish()
         if isinstance(answer, Queued):
+            if asked and answer.place is None:
+                return self._several(request.number, envelope, asked)
             return Accepted(request.number, answer.queue_id)
         return Accepted(request.number, "", answer.dsn, answer.text.removeprefix("Error: "))
+
+    def _several(self, number: int, envelope: Envelope, asked: str) -> Accepted:
+        """A probe of an address that stands for several: verify(8) hears at once that it exists."""
+        now = time.time()
+        delays = (now - envelope.arrived, 0.0, 0.0, 0.0)
+        limit = self.conf.delay_logging_resolution_limit
+        log.info(
+            delivery_line(envelope.queue_id, asked, "", "none", delays, "2.0.0", "deliverable", SEVERAL, limit=limit)
+        )
+        return Accepted(number, envelope.queue_id, "2.0.0", SEVERAL)
 
     def _received(self, request: Submission) -> bytes:
         conf, envelope = self.conf, request.envelope

@@ -19,6 +19,7 @@ PROGRAMS: dict[str, str | None] = {
     "discard": "estafeta.daemons.discard:DiscardService",
     "bounce": "estafeta.daemons.bounce.service:BounceService",
     "showq": "estafeta.daemons.showq:ShowqService",
+    "verify": "estafeta.daemons.verify.service:VerifyService",
     "postlogd": "estafeta.daemons.postlogd:PostlogdService",
     "trivial-rewrite": None,
     "proxymap": None,
@@ -32,7 +33,6 @@ PROGRAMS: dict[str, str | None] = {
 LATER: dict[str, str] = {
     "pipe": "delivery to commands",
     "spawn": "running a command for each connection",
-    "verify": "address verification",
     "flush": "the fast flush cache",
     "anvil": "connection counts and rates",
     "postscreen": "the zombie blocker",
@@ -45,11 +45,15 @@ AGENTS = frozenset({"smtp", "lmtp", "local", "virtual", "error", "discard", "pip
 """Delivery agents: one connection, from qmgr, carries many deliveries. Their maxproc counts deliveries, and a process
 that has its connection leaves the next one to another process."""
 
-SINGLE = frozenset({"qmgr", "oqmgr", "nqmgr", "pickup", "postlogd"})
+SINGLE = frozenset({"qmgr", "oqmgr", "nqmgr", "pickup", "postlogd", "verify"})
 """Programs of which only one process may run, whatever maxproc says. On reload the new one waits for the old one's
 end."""
 
-RESIDENT = frozenset({"qmgr", "oqmgr", "nqmgr"})
+UNCOUNTED = frozenset({"verify"})
+"""Programs whose clients are our own processes, which keep their connections: maxproc, 1 by custom, does not count
+them, as it does not in Postfix."""
+
+RESIDENT = frozenset({"qmgr", "oqmgr", "nqmgr", "verify"})
 """Programs that stay although they have nothing to do."""
 
 UNAVAILABLE_AGENT = "estafeta.daemons.unavailable:UnavailableAgent"

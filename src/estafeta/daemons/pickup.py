@@ -22,6 +22,7 @@ from estafeta.intake.maildrop import FOLDER, BadDrop, Dropped, ready
 from estafeta.intake.verdict import Queued, Refused, Verdict
 from estafeta.mail.address import quote
 from estafeta.mail.dates import mail_date
+from estafeta.mail.envelope import TRACE_REPORT, TRACE_VERIFY
 from estafeta.mail.header import line
 from estafeta.queue.journal import SpoolError
 from estafeta.services.notice import NoticeSender
@@ -134,6 +135,7 @@ class PickupService(Service):
             uid = envelope.owner_uid
         envelope.queue_id = queue_id = self.intake.new_id()
         envelope.owner_uid = uid
+        envelope.trace &= TRACE_VERIFY | TRACE_REPORT  # a user cannot speak for verify(8)
         # A file that waited while the system was down arrived when it was written, but never in the future.
         envelope.arrived = min(dropped.modified, time.time())
         submission = self.intake.begin(envelope, from_network=False, bounce=True)

@@ -15,6 +15,7 @@ from estafeta.intake.content import HEADER_LIMIT, Content, HeaderTooBig
 from estafeta.intake.header_rules import Author, Seen
 from estafeta.intake.mapping import AliasTrouble
 from estafeta.intake.verdict import Queued, Refused, TryAgain, Verdict
+from estafeta.mail.envelope import TRACE_PROBE
 from estafeta.queue.journal import SpoolError
 from estafeta.queue.spool import LargeMessage
 from estafeta.tables.table import TableDown
@@ -149,6 +150,8 @@ class Submission:
             return verdict.ALIAS_TROUBLE
         if stopped is not None:
             return stopped
+        if self._discarded:
+            return Queued(self.queue_id)
         try:
             place = await self._store()
         except SpoolError as error:
@@ -169,6 +172,9 @@ class Submission:
         await self._intake.recipients.complete(self.envelope, mapped=self._mapped, internal=self._internal)
         if not self.envelope.recipients:
             return verdict.NO_RECIPIENTS
+        if self.envelope.trace & TRACE_PROBE and len(self.envelope.recipients) > 1:
+            self._discarded = True  # an alias for several exists, whatever becomes of them: nobody is asked
+            return None
         self._complete_envelope()
         refused = self._intake.refuse_8bit(self._seen, self._head or b"", self._any_8bit, self._announced_8bit)
         return self._refusal(refused) if refused is not None else None

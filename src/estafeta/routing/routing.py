@@ -73,6 +73,30 @@ class Routing:
             return cls(conf, listing=listing)
         return cls(Config.build(conf.settings, overrides, service="rewrite"), listing=listing)
 
+    @classmethod
+    def open_for_probes(cls, conf: Config, overrides: Mapping[str, str] | None = None) -> Routing | None:
+        """The routing of address probes, by the address_verify_* parameters; None where it is that of other mail.
+
+        Raises ConfigError.
+        """
+        base = conf if overrides is None else Config.build(conf.settings, overrides, service="rewrite")
+        wanted = {
+            "default_transport": base.value("address_verify_default_transport"),
+            "local_transport": base.value("address_verify_local_transport"),
+            "relay_transport": base.value("address_verify_relay_transport"),
+            "relayhost": base.value("address_verify_relayhost"),
+            "sender_dependent_default_transport_maps": base.value(
+                "address_verify_sender_dependent_default_transport_maps"
+            ),
+            "sender_dependent_relayhost_maps": base.value("address_verify_sender_dependent_relayhost_maps"),
+            "transport_maps": base.value("address_verify_transport_maps"),
+            "virtual_transport": base.value("address_verify_virtual_transport"),
+        }
+        other = {name: text for name, text in wanted.items() if text != base.value(name)}
+        if not other:
+            return None
+        return cls(Config.build(conf.settings, {**(overrides or {}), **other}, service="rewrite"), listing=False)
+
     # --- rewrite
 
     def rewritten(self, address: str, context: str = "local", *, quoted: bool = False) -> str:

@@ -32,7 +32,8 @@ class Submission(msgspec.Struct, array_like=True):
 
 
 class Accepted(msgspec.Struct, array_like=True):
-    """`queue_id` empty: not queued, and `dsn`, `reason` say why; a dsn of 5.x.x means never."""
+    """`queue_id` empty: not queued, and `dsn`, `reason` say why; a dsn of 5.x.x means never. A probe of verify(8) that
+    needs no delivery has a queue_id, and `reason` is what is known."""
 
     number: int
     queue_id: str

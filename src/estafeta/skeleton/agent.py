@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import msgspec
 
 from estafeta.base import log
-from estafeta.mail.envelope import TRACE_VERIFY, Recipient
+from estafeta.mail.envelope import TRACE_PROBE, TRACE_VERIFY, Recipient
 from estafeta.mail.logline import delays_of, delivery_line
 from estafeta.mail.outcome import STATUS_WORD, Bounced, Deferred, Outcome, Sent
 from estafeta.net.frames import Frames
@@ -97,6 +97,8 @@ class DeliveryAgent(Service):
             outcome = Deferred(softer, outcome.text, outcome.relay, outcome.remote_mta, outcome.diagnostic)
         if delivery.trace & TRACE_VERIFY:
             status = "deliverable" if isinstance(outcome, Sent) else "undeliverable"
+            if delivery.trace & TRACE_PROBE and status != "deliverable" and not self.conf.address_verify_negative_cache:
+                status = "undeliverable-but-not-cached"
         log.info(
             delivery_line(
                 delivery.queue_id,

@@ -21,7 +21,7 @@ from estafeta.skeleton.process import BUSY, FREE, LEAVING, USED, Launch
 from estafeta.skeleton.service import Context
 from estafeta.skeleton.slots import Pot, share
 
-from ..index import AGENTS, RESIDENT, SINGLE
+from ..index import AGENTS, RESIDENT, SINGLE, UNCOUNTED
 from . import worker as workers
 from .plan import Plan, target_of, worker_count
 from .sockets import Sockets
@@ -126,7 +126,7 @@ class RunningService:
             fifo=self.sockets.fifo,
             pot=self.pot,
             cell=cell,
-            limit=1 if entry.program in AGENTS else 0 if self.sockets.spread else part,
+            limit=1 if entry.program in AGENTS else 0 if self.sockets.spread or entry.program in UNCOUNTED else part,
             resident=entry.program in RESIDENT,
         )
 

@@ -71,6 +71,7 @@ class ActiveQueue:
         self.dispatch = Dispatch(conf, self, routing, probe_routing or routing, workers_of, clock, connect)
         self.transports = self.dispatch.transports
         self.agents = self.dispatch.agents
+        self.flush_transports = self.dispatch.flush_transports
         self._finish = finish
         self._clock = clock
         self._loop = asyncio.get_running_loop()

@@ -33,6 +33,7 @@ from estafeta.routing.routing import Routing
 from estafeta.services import notice, queue_control
 from estafeta.services.flush import FlushClient
 from estafeta.services.report import BOUNCE, DELAY, SUCCESS, VERIFY, Reporter
+from estafeta.services.verify import Verifier
 from estafeta.skeleton.service import Service
 
 LOCK_PATIENCE = 30.0
@@ -62,7 +63,9 @@ class QmgrService(Service):
             Limits.of(
                 self.conf, entry.name, entry.maxproc
             )  # a bad value is to be heard of now, not with the first mail
-        self._routing = Routing.open(self.conf, self.context.overrides_of(self.conf.rewrite_service_name))
+        overrides = self.context.overrides_of(self.conf.rewrite_service_name)
+        self._routing = Routing.open(self.conf, overrides)
+        self._probe_routing = Routing.open_for_probes(self.conf, overrides) or self._routing
 
     async def start(self) -> None:
         conf = self.conf
@@ -80,8 +83,13 @@ class QmgrService(Service):
         }
         self._reporters: dict[str, Asks] = {**reporters, VERIFY: reporters[SUCCESS]}
         self._reporting = tuple(reporters.values())
-        self._finish = Finish(conf, self._keeper, self._reader, self._reporters, self._resubmit)
-        self._queue = ActiveQueue(conf, self._keeper, self._routing, self._finish, self._workers_of)
+        self._verifier = Verifier(f"private/{conf.address_verify_service_name}", conf.ipc_timeout)
+        self._finish = Finish(
+            conf, self._keeper, self._reader, self._reporters, self._resubmit, verifier=self._verifier
+        )
+        self._queue = ActiveQueue(
+            conf, self._keeper, self._routing, self._finish, self._workers_of, probe_routing=self._probe_routing
+        )
         self._control = QueueControl(self._queue, self._keeper, self._scan_deferred)
         self._scanning = asyncio.Lock()
         self._looking = asyncio.Lock()
@@ -275,6 +283,7 @@ class QmgrService(Service):
             client.close()
         for reporter in self._reporting:
             reporter.close()
+        self._verifier.close()
         make_way()
         await departure.hear_out(writer, self.conf.daemon_timeout)
 

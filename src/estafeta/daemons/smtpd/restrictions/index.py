@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-MODULES = ("access", "client", "generic", "hostname", "recipient", "sender")
+MODULES = ("access", "client", "generic", "hostname", "recipient", "sender", "verified")
 
 
 def load() -> None:

@@ -1,0 +1,1 @@
+"""verify(8): which addresses can be delivered to."""
