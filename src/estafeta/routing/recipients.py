@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from estafeta.mail.address import quote, same
+from estafeta.mail.address import quote, same, split
 from estafeta.routing.answer import ALIAS, LOCAL, MAILBOX, RELAY, Resolved, Unlisted
 from estafeta.tables.address_lookup import find_address
 from estafeta.tables.maps import Held, Maps
@@ -71,6 +71,8 @@ class Recipients:
                 return None
         if resolved.address_class != ALIAS and resolved.transport in ("error", "retry"):
             return _own_words(resolved, dsn)
+        if resolved.address_class == LOCAL and same(split(resolved.recipient)[0], self._double_bounce):
+            return None  # qmgr takes it
         listing = self._listing.get(resolved.address_class)
         if resolved.address_class != ALIAS and (not listing or await self._listed(listing, resolved.recipient)):
             return None

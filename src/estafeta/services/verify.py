@@ -29,7 +29,7 @@ STATUS_OF = {"sent": OK, "deferred": DEFER, "bounced": BOUNCE}
 
 
 class Question(msgspec.Struct, array_like=True, tag="Q"):
-    """Is `address` (internal form, rewritten) deliverable?"""
+    """Is `address` (internal form, as the client gave it) deliverable?"""
 
     number: int
     address: str
@@ -132,8 +132,8 @@ _DIGITS = "0123456789BCDFGHJKLMNPQRSTVWXYZ"
 class ProbeSender:
     """The sender address of probes: address_verify_sender, which may change with time.
 
-    Mail to it is always taken, so that other systems that verify it in turn, while they answer our probe, do not wait
-    for each other. With address_verify_sender_ttl, the addresses of the period before and after are good, too.
+    Mail to it is always taken, so that systems that ask each other about senders do not go on for ever. With
+    address_verify_sender_ttl, the addresses of the period before and after are good, too.
     """
 
     __slots__ = ("_domain", "_local", "_start", "_ttl")
@@ -152,12 +152,12 @@ class ProbeSender:
         return f"{self._local}{_number(int(now) // self._ttl) if self._ttl else ''}@{self._domain}"
 
     def resembles(self, address: str) -> bool:
-        """False for what cannot be such an address, however it is rewritten: nearly all mail."""
+        """False for what cannot be such an address, at the price of one comparison: nearly all mail."""
         start = self._start
         return bool(start) and address[: len(start)].lower() == start
 
     def matches(self, address: str, now: float) -> bool:
-        """Whether `address` (internal form, rewritten) is one that probes come from about now."""
+        """Whether `address` (internal form) is one that probes come from about now."""
         if not self.resembles(address):
             return False
         folded = fold(address)

@@ -33,6 +33,8 @@ class Manner:
     myhostname: str
     always_ehlo: bool = True
     never_ehlo: bool = False
+    probe_data: bool = False
+    """Whether the answer to DATA, too, tells if an address exists."""
     skip_5xx_greeting: bool = True
     connect_timeout: float = 30
     helo_timeout: float = 300

@@ -208,6 +208,7 @@ def manner_of(conf: Config, settings: ClientSettings, bind: dict[int, str], *, l
         helo_name=settings.helo_name,
         myhostname=conf.myhostname,
         always_ehlo=settings.always_send_ehlo,
+        probe_data=settings.address_verify_target == "data",
         never_ehlo=settings.never_send_ehlo,
         skip_5xx_greeting=settings.skip_5xx_greeting,
         connect_timeout=settings.connect_timeout,

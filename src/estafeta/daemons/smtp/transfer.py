@@ -61,6 +61,10 @@ async def _converse(connection: Connection, letter: Letter, reader: Content, man
         return True
     accepted, ready = await _envelope(connection, letter, reader, manner)
     if letter.probe:
+        if ready:
+            # The server waits for a message that there is not. Whatever we say now would be one.
+            connection.abort()
+            return False
         return await reset(connection, manner)
     if not accepted:
         if ready:
@@ -135,6 +139,7 @@ async def _envelope(connection: Connection, letter: Letter, reader: Content, man
             return [], False
     stream = connection.stream
     pipelining = offered.pipelining
+    stops_at_rcpt = letter.probe and not manner.probe_data
     connection.pipelined = pipelining
     forward = (
         xforward_commands(delivery.client, delivery.queue_id, delivery.context, offered)
@@ -143,7 +148,7 @@ async def _envelope(connection: Connection, letter: Letter, reader: Content, man
     )
     if pipelining:
         commands = [command for _, command in forward]
-        commands += [mail, *recipients] if letter.probe else [mail, *recipients, "DATA"]
+        commands += [mail, *recipients] if stops_at_rcpt else [mail, *recipients, "DATA"]
         connection.send("\r\n".join(commands))
     if forward:
         await _forward(connection, manner, forward)
@@ -158,7 +163,7 @@ async def _envelope(connection: Connection, letter: Letter, reader: Content, man
         if not pipelining:
             return [], False
     accepted = await _recipients(connection, letter, manner, asked, recipients, willing)
-    if letter.probe or (not pipelining and not accepted):
+    if stops_at_rcpt or (not pipelining and not accepted):
         connection.pipelined = False
         return accepted, False
     if not pipelining:
@@ -168,7 +173,10 @@ async def _envelope(connection: Connection, letter: Letter, reader: Content, man
     answer = await connection.reply()
     connection.pipelined = False
     ready = answer.kind == 3
-    if not ready and accepted:
+    if ready and letter.probe:
+        for index in accepted:
+            letter.done(index, Sent("2.0.0", answer.text, connection.relay, connection.server.host, answer.text))
+    elif not ready and accepted:
         failure = _said(connection, answer, "DATA")
         if not failure.diagnostic or answer.kind not in (4, 5):
             connection.sound = False  # what the server takes the next bytes for, nobody knows
@@ -227,7 +235,7 @@ async def _recipients(
             continue
         if answer.kind != 2:
             letter.fail(index, _said(connection, answer, "RCPT TO"))
-        elif letter.probe:
+        elif letter.probe and not manner.probe_data:
             letter.done(index, _sent(connection, letter, answer))
         else:
             accepted.append(index)

@@ -23,7 +23,7 @@ async def refuse_recipient(check: Check) -> Refusal | None:
         # RFC 5321 4.5.1: bare postmaster is always taken, whoever asks.
         return None
     prober = policy.probe_sender
-    if prober.resembles(recipient) and prober.matches(policy.routing.rewritten(recipient), time.time()):
+    if prober.resembles(recipient) and prober.matches(recipient, time.time()):
         # Somebody asks whether the sender of our probe exists, perhaps before he answers it.
         return None
     if policy.delayed:

@@ -38,15 +38,14 @@ async def reject_unverified_recipient(check: Check) -> Verdict:
 async def _unverified(
     check: Check, address: str, kind: str, detail: str, codes: tuple[int, int], reason: str, action: str
 ) -> Verdict:
-    """`codes`: when the address is known not to work, and when nobody could tell. Raises TableDown."""
+    """`codes`: when the address is known not to work, and when nobody could tell."""
     policy = check.policy
-    asked = (await policy.resolve(address)).recipient
-    if policy.probe_sender.matches(asked, time.time()):
+    if policy.probe_sender.matches(address, time.time()):
         return None
     conf = policy.conf
     try:
         answer = await policy.verifier.ask(
-            asked, polls=conf.address_verify_poll_count, pause=conf.address_verify_poll_delay
+            address, polls=conf.address_verify_poll_count, pause=conf.address_verify_poll_delay
         )
         status, text = answer.status, answer.text
     except OSError as error:
