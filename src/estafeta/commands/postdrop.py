@@ -24,7 +24,7 @@ from estafeta.intake.maildrop import FOLDER, LARGEST_DROP, Draft, Drop
 from estafeta.skeleton.log import for_command
 from estafeta.skeleton.trigger import trigger
 
-EX_DATAERR, EX_UNAVAILABLE, EX_TEMPFAIL, EX_NOPERM = 65, 69, 75, 77
+EX_REFUSED, EX_DATAERR, EX_UNAVAILABLE, EX_TEMPFAIL = 1, 65, 69, 75
 PIECE = 64 * 1024
 
 
@@ -81,7 +81,7 @@ def main(words: list[str] | None = None) -> int:
         rest = ["?"]
         options = []
     if rest:
-        return _fail("usage: postdrop [-c config_dir] [-v]", EX_TEMPFAIL)
+        return _fail("usage: postdrop [-c config_dir] [-v]", EX_REFUSED)
     for option in options:
         if option.letter == "c":
             os.environ["MAIL_CONFIG"] = option.value
@@ -92,7 +92,7 @@ def main(words: list[str] | None = None) -> int:
     for_command("postdrop", conf)
     refusal = SubmitRights(conf).refusal()
     if refusal:
-        return _fatal(refusal, EX_NOPERM)
+        return _fatal(refusal, EX_REFUSED)
     try:
         described = _read_drop()
     except (EOFError, msgspec.MsgspecError) as error:

@@ -97,6 +97,29 @@ class Mboxes:
         await asyncio.to_thread(self._pool.shutdown)
 
 
+@contextlib.contextmanager
+def locked(path: str, locks: Locks, sleep: Callable[[float], None] = time.sleep) -> Iterator[None]:
+    """Keep everybody else from a mailbox file, which is made if it is not there: postlock(1). Blocks. Raises
+    MailboxProblem."""
+    with contextlib.ExitStack() as held:
+        for attempt in range(max(locks.attempts, 1)):
+            if attempt:
+                sleep(locks.delay)
+            try:
+                if "dotlock" in locks.methods:
+                    held.enter_context(_dotlock(path + ".lock", locks))
+                fd, _ = _open(Mailbox(path, os.geteuid(), os.getegid()))
+                held.callback(os.close, fd)
+                _kernel_locks(path, fd, locks)
+                break
+            except _Busy as busy:
+                held.close()
+                reason = str(busy)
+        else:
+            raise MailboxProblem(reason)
+        yield
+
+
 class _Turn:
     __slots__ = ("lock", "waiting")
 

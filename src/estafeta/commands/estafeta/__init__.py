@@ -22,6 +22,8 @@ COMMANDS = {
     "postconf": "show or change the configuration",
     "postdrop": "hand in a message, for sendmail",
     "postfix": "start, stop and check a mail system",
+    "postkick": "send a request to a service",
+    "postlock": "run a command while a mailbox is locked",
     "postlog": "write a line to the mail log",
     "postmap": "make or ask lookup tables",
     "postqueue": "list or flush the mail queue",
