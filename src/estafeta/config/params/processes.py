@@ -50,7 +50,7 @@ class Processes:
         least=1,
     )
     application_event_drain_time = seconds(
-        "100s", "How long postkick waits for a service to take up the request that it sent.", least=1, pending=True
+        "100s", "How long postkick waits for a service to take up the request that it sent.", least=1
     )
     master_service_disable = words(
         "",
