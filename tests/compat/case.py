@@ -65,7 +65,23 @@ class Case:
         return self.path.with_suffix(".postfix")
 
 
-KINDS = {"main", "master", "file", "map", "dns", "hosts", "resolv", "user", "sink", "talk", "sendmail", "run", "wait", "show", "ignore"}
+KINDS = {
+    "main",
+    "master",
+    "file",
+    "map",
+    "dns",
+    "hosts",
+    "resolv",
+    "user",
+    "sink",
+    "talk",
+    "sendmail",
+    "run",
+    "wait",
+    "show",
+    "ignore",
+}
 
 
 def load(path: Path) -> Case:

@@ -11,8 +11,8 @@ STALL, THEN:421 to answer and hang up. `lmtp=yes` makes it an LMTP server; `peer
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
+from pathlib import Path
 
 from tests.support.smtp_sink import DROP, STALL, SmtpSink, then_drop
 
@@ -51,7 +51,7 @@ async def main(where: str, arguments: list[str]) -> None:
         sink.extensions = tuple(word.strip() for word in offered.split(",") if word.strip())
     if where.startswith("unix:"):
         await sink.listen_unix(where[5:])
-        os.chmod(where[5:], 0o777)
+        Path(where[5:]).chmod(0o777)
     else:
         host, _, port = where.rpartition(":")
         await sink.listen(host or "127.0.0.1", int(port))

@@ -298,7 +298,8 @@ class Stage:
         elif what == "mailbox":
             self._say(f"== mailbox {argument}\n{_mailbox(STAGE / argument)}")
         elif what == "sink":
-            self._say(f"== sink {argument}\n{(STAGE / 'sink' / argument.replace('/', '_')).read_text(errors='surrogateescape')}")
+            heard = (STAGE / "sink" / argument.replace("/", "_")).read_text(errors="surrogateescape")
+            self._say(f"== sink {argument}\n{heard}")
         elif what == "queue":
             self._output("queue", [self._commands / "postqueue", "-c", ETC, "-p"], "")
         else:

@@ -151,6 +151,75 @@ def test_noise_before_acceptance_is_no_reason_to_send_twice(tmp_path: Path) -> N
     assert isinstance(outcome, Sent)
 
 
+def test_replies_are_rewritten_before_they_are_read(tmp_path: Path) -> None:
+    rules = tmp_path / "replies"
+    rules.write_text("/^550 no/ 450 4.2.0 later\n!/^[2-5][0-9][0-9]($|[- ])/ 250-noise\n")
+
+    async def scene(client: Client, sink: SmtpSink) -> None:
+        answer = await client.deliver(f"[127.0.0.1]:{sink.port}", "a@b.example", "c@b.example")
+        assert texts(answer.outcomes) == [
+            (Deferred, "4.2.0", SAID + "450 4.2.0 later (in reply to RCPT TO command)"),
+            (Bounced, "5.1.1", SAID + "250-noise 550 5.1.1 gone (in reply to RCPT TO command)"),
+        ]
+        where = f"{HOST}:{sink.port}"
+        assert client.lines[0] == f'{where}: replacing server reply "550 no" with "450 4.2.0 later"'
+
+    replies = {"RCPT": ["550 no", "what\n550 5.1.1 gone"]}
+    talk(tmp_path, scene, replies, smtp_reply_filter=f"regexp:{rules}")
+
+
+@pytest.mark.parametrize("table", ["smtp_reply_filter", "smtp_discard_ehlo_keyword_address_maps"])
+def test_a_table_that_cannot_answer_is_no_fault_of_the_server(tmp_path: Path, table: str) -> None:
+    async def scene(client: Client, sink: SmtpSink) -> None:
+        answer = await client.deliver(f"[127.0.0.1]:{sink.port}", "a@b.example")
+        assert texts(answer.outcomes) == [(Deferred, "4.3.0", f"local data error while talking to {HOST}")]
+        assert answer.dead is None
+        assert not sink.messages
+
+    talk(tmp_path, scene, **{table: "fail:x"})
+
+
+def test_status_filter_and_soft_bounce(tmp_path: Path) -> None:
+    rules = tmp_path / "status"
+    rules.write_text("/^4(.*busy.*)/ 5$1\n/^5\\.1\\.1 / 4.1.1 perhaps later\n/^2/ 2.7.7 handed on\n")
+    settings = {"smtp_delivery_status_filter": f"regexp:{rules}"}
+    replies = {"RCPT": ["450 4.7.0 busy", "550 5.1.1 who", "250 ok"]}
+
+    async def scene(client: Client, sink: SmtpSink) -> None:
+        answer = await client.deliver(f"[127.0.0.1]:{sink.port}", *(f"{each}@b.example" for each in "abc"))
+        kinds = [(type(outcome), outcome.dsn) for outcome in answer.outcomes]
+        soft = client.service.conf.soft_bounce
+        assert kinds == [(Deferred, "4.7.0") if soft else (Bounced, "5.7.0"), (Deferred, "4.1.1"), (Sent, "2.7.7")]
+        assert answer.outcomes[1].text == "perhaps later"
+        assert answer.outcomes[1].diagnostic == "550 5.1.1 who"
+        assert "dsn=2.7.7, status=sent (handed on)" in "".join(client.lines)
+
+    talk(tmp_path, scene, replies, **settings)
+    talk(tmp_path, scene, replies, soft_bounce="yes", **settings)
+
+
+def test_the_conversation_with_a_watched_server_is_logged(tmp_path: Path) -> None:
+    async def scene(client: Client, sink: SmtpSink) -> None:
+        await client.deliver(f"[127.0.0.1]:{sink.port}", "a@b.example")
+        where = f"{HOST}:{sink.port}"
+        said = [line for line in client.lines if line[:2] in ("< ", "> ")]
+        if "127.0.0.0/8" in client.service.conf.debug_peer_list:
+            assert said[0].startswith(f"< {where}: 220 ")
+            assert f"> {where}: EHLO host.example.com" in said
+            assert f"> {where}: DATA" in said
+            assert not any("Subject" in line for line in said)
+        else:
+            assert said == []
+
+    talk(tmp_path, scene, debug_peer_list="elsewhere.example, 127.0.0.0/8")
+    talk(tmp_path, scene, debug_peer_list="elsewhere.example")
+
+
+def test_a_bind_address_that_is_none_makes_mail_wait(tmp_path: Path) -> None:
+    (outcome,) = one(tmp_path, {}, smtp_bind_address="localhost")
+    assert texts([outcome]) == [(Deferred, "4.4.0", "server configuration error")]
+
+
 def test_greeting_5xx_is_final_when_not_skipped(tmp_path: Path) -> None:
     (outcome,) = one(tmp_path, {"CONNECT": "554 5.7.1 away"}, smtp_skip_5xx_greeting="no")
     assert texts([outcome]) == [(Bounced, "5.7.1", REFUSED + "554 5.7.1 away")]
@@ -517,6 +586,20 @@ def test_discarded_keywords(tmp_path: Path) -> None:
         await client.deliver(f"[127.0.0.1]:{sink.port}", "a@b.example")
         assert "MAIL FROM:<sender@from.example>" in sink.commands
         assert len(sink.talks[0].chunks) > 3
+
+    talk(
+        tmp_path,
+        scene,
+        smtp_discard_ehlo_keywords="size",
+        smtp_discard_ehlo_keyword_address_maps="inline:{{127.0.0.1 = pipelining, size}}",
+    )
+
+
+def test_the_address_maps_take_the_place_of_the_general_list(tmp_path: Path) -> None:
+    async def scene(client: Client, sink: SmtpSink) -> None:
+        await client.deliver(f"[127.0.0.1]:{sink.port}", "a@b.example")
+        assert any(command.startswith("MAIL") and "SIZE=" in command for command in sink.commands)
+        assert client.lines[0] == "discarding EHLO keywords: PIPELINING"
 
     talk(
         tmp_path,

@@ -19,6 +19,7 @@ from estafeta.queue.place import Place
 from estafeta.queue.spool import Reader
 from estafeta.services.delivery import Delivery
 from estafeta.skeleton.agent import FAILED, Answer, DeliveryAgent
+from estafeta.skeleton.status_filter import StatusFilter
 from estafeta.store import letter
 from estafeta.store.depot import Depot
 from estafeta.store.identity import NotAllowed, give_up_groups
@@ -31,7 +32,7 @@ from estafeta.tables.table import Flags, TableDown
 
 RELAY = "virtual"
 MISCONFIGURED = Deferred("4.3.5", "mail system configuration error", RELAY)
-_OWNER_TABLE = Flags(substitute=False)
+_OWNER_TABLE = Flags(substitute=False, trusted=True)
 """Part of an address must not decide whose rights are used."""
 
 
@@ -44,6 +45,9 @@ class VirtualService(DeliveryAgent):
         self._mailboxes = Maps.open(conf.virtual_mailbox_maps, name=name, flags=_OWNER_TABLE)
         self._uids = Maps.open(conf.virtual_uid_maps, name="virtual_uid_maps", flags=_OWNER_TABLE)
         self._gids = Maps.open(conf.virtual_gid_maps, name="virtual_gid_maps", flags=_OWNER_TABLE)
+        self.status_filter = StatusFilter.open(
+            conf.virtual_delivery_status_filter, name="virtual_delivery_status_filter"
+        )
         if not conf.virtual_mailbox_base:
             log.warning("virtual_mailbox_base is empty, so mail for virtual mailboxes waits: set it to their directory")
 

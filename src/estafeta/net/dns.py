@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import dns.rcode
@@ -26,14 +26,28 @@ from estafeta.net.dns_names import (
     BadName,
     DnsDown,
     DnsError,
+    Dropped,
     Mx,
     NoData,
     NoSuchDomain,
+    Srv,
     check_name,
 )
 from estafeta.net.resolv_conf import LOOK_AGAIN, Hosts, Settings, WatchedFile, parse_hosts, parse_settings
 
-__all__ = ["Answer", "BadAnswer", "BadName", "DnsDown", "DnsError", "Mx", "NoData", "NoSuchDomain", "Resolver"]
+__all__ = [
+    "Answer",
+    "BadAnswer",
+    "BadName",
+    "DnsDown",
+    "DnsError",
+    "Dropped",
+    "Mx",
+    "NoData",
+    "NoSuchDomain",
+    "Resolver",
+    "Srv",
+]
 
 HOST_TYPES = frozenset({"A", "AAAA", "MX"})
 """Questions about names that must be host names."""
@@ -41,7 +55,11 @@ HOST_TYPES = frozenset({"A", "AAAA", "MX"})
 MOST_AT_ONCE = 400
 """Questions on the wire at the same time: each holds a socket."""
 
+RES_DEFNAMES, RES_DNSRCH = "res_defnames", "res_dnsrch"
+"""What `Resolver.complete` may hold: smtp_dns_resolver_options."""
+
 Server = tuple[str, int]
+ReplyFilter = Callable[[Answer], Awaitable[Answer]]
 
 
 class Resolver:
@@ -69,6 +87,11 @@ class Resolver:
         self._asking: dict[tuple[str, str], asyncio.Task[Answer]] = {}
         self._wire: asyncio.Semaphore | None = None
         self._turn = 0
+        self.reply_filter: ReplyFilter | None = None
+        """What answers go through before `mx`, `addresses`, `srv` and `txt` use them. May raise DnsDown."""
+        self.complete: frozenset[str] = frozenset()
+        """How `addresses` completes names: RES_DEFNAMES names without a dot with the first domain
+        of the search list, RES_DNSRCH names with a dot with all of it; both: names without a dot with all of it."""
         self._settings = Settings()
         self._hosts = Hosts()
         self._looked = clock()
@@ -100,7 +123,7 @@ class Resolver:
 
         Records that name no usable host are passed over with a warning; BadAnswer when none is left.
         """
-        answer = await self.query(domain, "MX")
+        answer = await self.lookup(domain, "MX")
         found: list[Mx] = []
         for record in answer.records:
             preference, _, host = record.partition(" ")
@@ -124,13 +147,16 @@ class Resolver:
 
         Raises as `query`; with both families, what one has counts though the other fails.
         """
+        return await self._addresses(host, family, self._completed if self.complete else self.lookup)
+
+    async def _addresses(self, host: str, family: int, ask: Callable[[str, str], Awaitable[Answer]]) -> list[str]:
         number = number_of(host)
         if number is not None:
             return [text_of(*number)]
         types = {4: ("A",), 6: ("AAAA",), 0: ("AAAA", "A")}[family]
         if len(types) == 1:
-            return list((await self.query(host, types[0])).records)
-        outcomes = await asyncio.gather(*(self.query(host, rrtype) for rrtype in types), return_exceptions=True)
+            return list((await ask(host, types[0])).records)
+        outcomes = await asyncio.gather(*(ask(host, rrtype) for rrtype in types), return_exceptions=True)
         found: list[str] = []
         errors: list[DnsError] = []
         for outcome in outcomes:
@@ -166,7 +192,60 @@ class Resolver:
 
     async def txt(self, name: str) -> list[str]:
         """TXT records, the strings of each joined (RFC 7208 3.3). Raises as `query`."""
-        return list((await self.query(name, "TXT")).records)
+        return list((await self.lookup(name, "TXT")).records)
+
+    async def srv(self, name: str) -> list[Srv]:
+        """SRV records of `_service._tcp.domain`, in no order. Raises as `query`; BadAnswer when none can be used."""
+        answer = await self.lookup(name, "SRV")
+        found: list[Srv] = []
+        for record in answer.records:
+            priority, weight, port, host = record.split(" ", 3)
+            try:
+                usable = check_name(host, host=True) if host else ""
+            except BadName as error:
+                log.warning(error.why)
+                log.warning(f"malformed domain name in resource data of SRV record for {name}: {host}")
+                continue
+            found.append(Srv(int(priority), int(weight), int(port), usable))
+        if not found:
+            raise BadAnswer(name, "SRV")
+        return found
+
+    async def canonical(self, host: str) -> tuple[str, bool]:
+        """The end of a host's CNAME chain, and whether that is validated (DNSSEC). The host itself if nothing is known.
+
+        To be asked after `addresses`, when the answer is at hand.
+        """
+        for rrtype in ("A", "AAAA"):
+            try:
+                answer = await self.query(host, rrtype)
+            except DnsError:
+                continue
+            return answer.canonical, answer.secure
+        return host, False
+
+    async def lookup(self, name: str, rrtype: str) -> Answer:
+        """As `query`, with `reply_filter` applied."""
+        answer = await self.query(name, rrtype)
+        return answer if self.reply_filter is None else await self.reply_filter(answer)
+
+    async def _completed(self, name: str, rrtype: str) -> Answer:
+        """res_search(3) with RES_DEFNAMES and RES_DNSRCH as in `complete`."""
+        tries = [name]
+        wanted = RES_DNSRCH if "." in name else RES_DEFNAMES
+        if wanted in self.complete and not name.endswith("."):
+            self._look_again()
+            search = self._settings.search
+            more = [f"{name}.{domain}" for domain in (search if RES_DNSRCH in self.complete else search[:1])]
+            tries = tries + more if name.count(".") >= self._settings.ndots else more + tries
+        refusals: list[DnsError] = []
+        for each in tries:
+            try:
+                return await self.lookup(each, rrtype)
+            except (NoSuchDomain, NoData, BadName) as error:
+                refusals.append(error)
+        last = next((error for error in refusals if isinstance(error, NoData)), refusals[0])
+        raise last if isinstance(last, BadName) else type(last)(name, rrtype)
 
     async def native(self, host: str, *, family: int = 0) -> list[str]:
         """As getaddrinfo(3): hosts(5), then DNS with the search list. Raises as `query`."""
@@ -183,13 +262,13 @@ class Resolver:
     async def _searched(self, host: str, family: int) -> list[str]:
         """res_search(3): a name with few dots is tried under the search list first, one with many as it is first."""
         if host.endswith("."):
-            return await self.addresses(host, family=family)
+            return await self._addresses(host, family, self.query)
         tries = [f"{host}.{domain}" for domain in self._settings.search]
         tries.insert(0 if host.count(".") >= self._settings.ndots else len(tries), host)
         refusals: list[DnsError] = []
         for name in tries:
             try:
-                return await self.addresses(name, family=family)
+                return await self._addresses(name, family, self.query)
             except (NoSuchDomain, NoData, BadName) as error:
                 refusals.append(error)
         raise next((error for error in refusals if isinstance(error, NoData)), refusals[0])

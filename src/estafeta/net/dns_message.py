@@ -19,6 +19,7 @@ import dns.rdatatype
 import dns.rrset
 from dns.rdtypes.ANY.MX import MX
 from dns.rdtypes.ANY.TXT import TXT
+from dns.rdtypes.IN.SRV import SRV
 
 PAYLOAD = 1232
 """The largest datagram asked for: it passes every link without fragments (DNS flag day 2020)."""
@@ -122,6 +123,8 @@ def _negative_ttl(message: dns.message.Message) -> int:
 def _text(rdata: object) -> str | None:
     if isinstance(rdata, MX):
         return f"{rdata.preference} {_name_text(rdata.exchange)}"
+    if isinstance(rdata, SRV):
+        return f"{rdata.priority} {rdata.weight} {rdata.port} {_name_text(rdata.target)}"
     if isinstance(rdata, TXT):
         return b"".join(rdata.strings).decode("utf-8", "surrogateescape")
     target = getattr(rdata, "target", None)

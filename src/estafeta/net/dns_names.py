@@ -38,6 +38,14 @@ class DnsDown(DnsError):
     """SERVFAIL, REFUSED, a time-out, an answer that cannot be read: nothing is known, ask later."""
 
 
+class Dropped(DnsDown):
+    """There are records, and a reply filter dropped them all: `Resolver.reply_filter`."""
+
+    def __init__(self, name: str, rrtype: str, text: str = "") -> None:
+        dropped = f"Error looking up name={name} type={rrtype}: DNS reply filter drops all results"
+        super().__init__(name, rrtype, text or dropped)
+
+
 class BadAnswer(DnsError):
     """There are records, and none of them can be used: malformed host names, a CNAME chain without end."""
 
@@ -58,6 +66,16 @@ class Mx(NamedTuple):
     preference: int
     host: str
     """Without the final dot; "" is a null MX: the domain takes no mail (RFC 7505)."""
+
+
+class Srv(NamedTuple):
+    """A service's host: RFC 2782."""
+
+    priority: int
+    weight: int
+    port: int
+    host: str
+    """Without the final dot; "" says that the domain does not offer the service."""
 
 
 class Answer(NamedTuple):

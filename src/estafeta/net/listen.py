@@ -29,6 +29,7 @@ class Address:
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}"
 
+
 LEFTOVER_PATIENCE = 3.0
 """Seconds for which a port in use is tried again at the start."""
 

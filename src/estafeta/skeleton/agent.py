@@ -28,6 +28,7 @@ from estafeta.mail.outcome import STATUS_WORD, Bounced, Deferred, Outcome, Sent
 from estafeta.net.frames import Frames
 from estafeta.services.delivery import ENDING, Delivery, Ready, Report, decode_to_agent, encode, result_of
 from estafeta.skeleton.service import Context, Service
+from estafeta.skeleton.status_filter import StatusFilter
 
 FAILED = Deferred("4.3.0", "mail system failure; see the log for the reason")
 SWEEP = 60.0
@@ -48,6 +49,9 @@ class Answer:
 
 class DeliveryAgent(Service):
     """One process of a transport. master lets in one connection, qmgr's; `slots` deliveries run at a time."""
+
+    status_filter: StatusFilter | None = None
+    """Set by agents that have a `*_delivery_status_filter`, when they open."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -85,11 +89,14 @@ class DeliveryAgent(Service):
         connected: float = 0.0,
         conn_use: int = 0,
     ) -> Outcome:
-        """Write the log line of one recipient; returns the outcome for the answer, put off instead under soft_bounce.
+        """Write the log line of one recipient; returns the outcome for the answer: as the status filter has it, and
+        put off instead of returned under soft_bounce.
 
         `connected` is when the connection was ready, seconds since the epoch, 0 where there is none; `conn_use` counts
         the deliveries over it.
         """
+        if self.status_filter is not None:
+            outcome = self.status_filter(outcome)
         status = STATUS_WORD[type(outcome)]
         if isinstance(outcome, Bounced) and self.conf.soft_bounce:
             status = "SOFTBOUNCE"

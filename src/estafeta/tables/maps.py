@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from estafeta.base import log
+from estafeta.tables import settings
 from estafeta.tables.index import open_table
 from estafeta.tables.table import Flags, LoadedTable, Table, TableDown, TableError
 
@@ -60,7 +61,7 @@ class Held:
         try:
             self.table = open_table(spec, flags)
         except TableError as error:
-            if strict:
+            if strict or settings.in_force.open_error_is_fatal:
                 raise
             log.error(str(error))
             self.table = Broken(spec, str(error))

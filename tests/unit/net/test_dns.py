@@ -11,7 +11,7 @@ import pytest
 from tests.support.dns_server import DnsServer
 
 from estafeta.base import log
-from estafeta.net.dns import BadAnswer, BadName, DnsDown, Mx, NoData, NoSuchDomain, Resolver
+from estafeta.net.dns import Answer, BadAnswer, BadName, DnsDown, Mx, NoData, NoSuchDomain, Resolver, Srv
 
 ZONE: dict[str, Any] = {
     "example.com": {"MX": ["20 mx2.example.com.", "10 mx1.example.com."], "TXT": ['"v=spf1 " "-all"', '"two"']},
@@ -34,6 +34,13 @@ ZONE: dict[str, Any] = {
     "1.2.0.192.in-addr.arpa": {"PTR": ["mx1.example.com."]},
     "9.2.0.192.in-addr.arpa": "SERVFAIL",
     "old.example": "FORMERR",
+    "_submission._tcp.example.com": {
+        "SRV": ["10 5 587 mx1.example.com.", "0 0 25 -x-.example.", "20 0 26 mx2.example.com."]
+    },
+    "_smtp._tcp.example.com": {"SRV": ["0 0 0 ."]},
+    "_bad._tcp.example.com": {"SRV": ["0 0 25 -x-.example."]},
+    "short.other.example": {"A": ["192.0.2.20"]},
+    "a.b.other.example": {"A": ["192.0.2.21"]},
     "many.example": {"A": [f"10.0.{n // 250}.{n % 250}" for n in range(300)]},
 }
 
@@ -260,3 +267,61 @@ def test_closing_gives_up_what_is_on_the_wire(tmp_path: Path) -> None:
 
     with DnsServer({"silent.example": "TIMEOUT"}) as server:
         run(close(Resolver(nameservers=[server.address], timeout=10)))
+
+
+def test_hosts_of_a_service(server: DnsServer, tmp_path: Path) -> None:
+    resolver = resolver_for(server, tmp_path)
+    expected = [Srv(10, 5, 587, "mx1.example.com"), Srv(20, 0, 26, "mx2.example.com")]
+    assert run(resolver.srv("_submission._tcp.example.com")) == expected
+    assert run(resolver.srv("_smtp._tcp.example.com")) == [Srv(0, 0, 0, "")]
+    with pytest.raises(BadAnswer):
+        run(resolver.srv("_bad._tcp.example.com"))
+    with pytest.raises(NoSuchDomain):
+        run(resolver.srv("_none._tcp.example.com"))
+
+
+def test_the_end_of_an_alias(server: DnsServer, tmp_path: Path) -> None:
+    resolver = resolver_for(server, tmp_path)
+    assert run(resolver.canonical("www.example.com")) == ("mx1.example.com", False)
+    assert run(resolver.canonical("nowhere.example")) == ("nowhere.example", False)
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "address"),
+    [
+        ((), "short", ""),
+        (("res_defnames",), "short", ""),  # only the first domain of the list
+        (("res_dnsrch",), "short", ""),  # only names with a dot
+        (("res_defnames", "res_dnsrch"), "short", "192.0.2.20"),
+        (("res_defnames",), "host", "192.0.2.9"),
+        (("res_defnames",), "a.b", ""),
+        (("res_dnsrch",), "a.b", "192.0.2.21"),
+        (("res_dnsrch",), "mx1.example.com", "192.0.2.1"),
+    ],
+)
+def test_names_are_completed_as_told(
+    server: DnsServer, tmp_path: Path, options: tuple[str, ...], name: str, address: str
+) -> None:
+    resolver = resolver_for(server, tmp_path)
+    resolver.complete = frozenset(options)
+    if address:
+        assert run(resolver.addresses(name, family=4)) == [address]
+        return
+    with pytest.raises(NoSuchDomain, match=f"name={name} type=A"):
+        run(resolver.addresses(name, family=4))
+
+
+def test_reply_filter_sees_what_is_used_but_not_native_look_ups(server: DnsServer, tmp_path: Path) -> None:
+    async def first(answer: Answer) -> Answer:
+        return answer._replace(records=answer.records[:1])
+
+    async def refuse(answer: Answer) -> Answer:
+        raise DnsDown(answer.name, answer.rrtype)
+
+    resolver = resolver_for(server, tmp_path)
+    resolver.reply_filter = first
+    assert run(resolver.mx("example.com")) == [Mx(20, "mx2.example.com")]
+    resolver.reply_filter = refuse
+    with pytest.raises(DnsDown):
+        run(resolver.addresses("mx1.example.com", family=4))
+    assert run(resolver.native("mx1.example.com", family=4)) == ["192.0.2.1"]

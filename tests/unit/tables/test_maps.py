@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from estafeta.tables.maps import Maps, when_stale
-from estafeta.tables.table import TableDown, TableError
+from estafeta.tables.table import Table, TableDown, TableError
 
 
 def get(maps: Maps, key: str, **more: Any) -> str | None:
@@ -149,3 +149,22 @@ def test_process_in_a_chroot_keeps_its_table_and_hears_that_it_is_stale(kind: st
             good = asyncio.run(maps.get("a")) == "1"
         os._exit(0 if good and stale == [f"{kind}:{path}"] else 1)
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_an_answer_without_waiting() -> None:
+    assert Maps.open(["inline:{a=1}"], name="test_maps").find_now("a") == "1"
+    assert Maps.open(["inline:{a=1}"], name="test_maps").find_now("b") is None
+    with pytest.raises(TableDown):
+        Maps.open(["fail:x"], name="test_maps").find_now("a")
+
+
+def test_a_table_that_must_be_waited_for_gives_no_answer_at_once() -> None:
+    class Slow(Table):
+        async def get(self, key: str) -> str | None:
+            await asyncio.sleep(0)
+            return "late"
+
+    maps = Maps.open(["inline:{a=1}"], name="test_maps")
+    maps._held[0].table = Slow()
+    with pytest.raises(TableDown, match="must be waited for"):
+        maps.find_now("a")

@@ -44,22 +44,18 @@ class ClientRoutingGroup(Group):
         "How much DNS the client uses: disabled, enabled, or dnssec, which asks for validated answers. Empty means "
         "enabled, unless disable_dns_lookups is set.",
         "disabled enabled dnssec",
-        pending=True,
     )
     dns_resolver_options = words(
         "",
         "Resolver options for server lookups: res_defnames and res_dnsrch, which complete short names.",
-        pending=True,
     )
     dns_reply_filter = words(
         "",
         "Tables that change or drop DNS records found for servers, record by record, before they are used.",
-        pending=True,
     )
     cname_overrides_servername = flag(
         "no",
         "Whether a CNAME's target takes the place of the server's name in logs, logins and TLS checks.",
-        pending=True,
     )
     randomize_addresses = flag(
         "yes",
@@ -90,7 +86,6 @@ class ClientRoutingGroup(Group):
     delivery_status_filter = words(
         "$default_delivery_status_filter",
         "Tables that change the status code and text of a delivery's outcome before it is logged and acted upon.",
-        pending=True,
     )
     requiretls_policy = words(
         "inline:{{${domain_to_ascii{$mydomain}}=opportunistic}, "

@@ -119,7 +119,6 @@ class ClientSessionGroup(Group):
     reply_filter = words(
         "",
         "Tables that rewrite a server's replies, line by line, before the client reads them.",
-        pending=True,
     )
 
     # Connections that are kept for the next message. Each worker process keeps its own.

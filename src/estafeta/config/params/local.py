@@ -94,7 +94,6 @@ class Local:
     local_delivery_status_filter = words(
         "$default_delivery_status_filter",
         "Tables that change the status code and text of local(8)'s outcomes before they are logged and acted upon.",
-        pending=True,
     )
     pipe_delivery_status_filter = words(
         "$default_delivery_status_filter",

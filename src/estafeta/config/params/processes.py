@@ -73,7 +73,6 @@ class Processes:
         "no",
         "Whether a program ends when a table cannot be opened. With no, it goes on, and whatever needs the table is "
         'answered "try later".',
-        pending=True,
     )
     trigger_timeout = seconds(
         "10s",
@@ -103,14 +102,14 @@ class Processes:
     )
     debug_peer_list = words(
         "",
-        "Clients and servers whose conversations are logged in detail: names, addresses, networks or tables.",
-        pending=True,
+        "Clients and servers whose conversations are logged, each command and each reply: names, addresses, networks "
+        "or tables.",
     )
     debug_peer_level = number(
         "2",
-        "How much more detail is logged for the hosts in the debug list.",
+        "How much more detail Postfix logs for the hosts in the debug list. Here it is the conversation, whatever the "
+        "level, so that this has no effect.",
         least=1,
-        pending=True,
     )
     fault_injection_code = number(
         "0",
@@ -156,7 +155,6 @@ class ServiceNames:
         "flush",
         "The service that keeps account of the mail that waits for each domain, for ETRN.",
         least=1,
-        pending=True,
     )
     smtpd_service_name = text(
         "smtpd",
@@ -209,7 +207,6 @@ class ConnectionCache:
         "2s",
         "The longest time that any client's idle connection may be kept, whatever the client asks for.",
         least=1,
-        pending=True,
     )
     connection_cache_protocol_timeout = seconds(
         "5s",

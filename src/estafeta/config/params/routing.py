@@ -107,17 +107,14 @@ class Routing:
     use_srv_lookup = words(
         "",
         "Service names for which a destination's SRV records are looked up before MX records, such as submission.",
-        pending=True,
     )
     allow_srv_lookup_fallback = flag(
         "no",
         "Whether to look for MX and address records when a destination has no SRV record.",
-        pending=True,
     )
     ignore_srv_lookup_error = flag(
         "no",
         "Whether a failing SRV lookup is passed over by looking for MX and address records instead.",
-        pending=True,
     )
     dns_ncache_ttl_fix_enable = flag(
         "no",

@@ -91,5 +91,4 @@ class Scheduling:
         "",
         "Tables that change the status code and text of a delivery's outcome, in delivery agents without such "
         "tables of their own.",
-        pending=True,
     )

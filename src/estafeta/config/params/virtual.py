@@ -78,5 +78,4 @@ class VirtualMailboxes:
     virtual_delivery_status_filter = words(
         "$default_delivery_status_filter",
         "Tables that change the status code and text of virtual(8)'s outcomes before they are logged and acted upon.",
-        pending=True,
     )

@@ -18,6 +18,7 @@ from estafeta.routing.routing import Routing
 from estafeta.services.delivery import Delivery
 from estafeta.services.submission import Submitter
 from estafeta.skeleton.agent import Answer, DeliveryAgent
+from estafeta.skeleton.status_filter import StatusFilter
 from estafeta.store import letter
 from estafeta.store.identity import give_up_groups
 from estafeta.store.letter import Content
@@ -30,11 +31,13 @@ class LocalService(DeliveryAgent):
 
     async def open(self) -> None:
         conf = self.conf
-        plain = Flags(substitute=False)  # part of an address must not become a command or a file
-        self._aliases = Maps.open(conf.alias_maps, name="alias_maps", flags=Flags(substitute=False, aliases=True))
+        plain = Flags(substitute=False, trusted=True)  # part of an address must not become a command or a file
+        of_aliases = Flags(substitute=False, aliases=True, trusted=True)
+        self._aliases = Maps.open(conf.alias_maps, name="alias_maps", flags=of_aliases)
         self._mailbox_transports = Maps.open(conf.mailbox_transport_maps, name="mailbox_transport_maps", flags=plain)
         self._fallback_transports = Maps.open(conf.fallback_transport_maps, name="fallback_transport_maps", flags=plain)
         self._routing = self._open_routing(conf)
+        self.status_filter = StatusFilter.open(conf.local_delivery_status_filter, name="local_delivery_status_filter")
 
     def _open_routing(self, conf: Config) -> Routing:
         return Routing.open(conf, self.context.overrides_of(conf.rewrite_service_name), listing=False)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from estafeta.base import log
-from estafeta.daemons.smtp.connection import Connection, Manner, open_connection
+from estafeta.daemons.smtp.connection import Connection, Habits, Manner, open_connection
 from estafeta.daemons.smtp.errors import Failure, LoopsBack, SiteError
 from estafeta.daemons.smtp.letter import Content, Letter, Unreadable
 from estafeta.daemons.smtp.mx import Directory, Server
@@ -21,10 +21,10 @@ from estafeta.daemons.smtp.nexthop import Destination, NexthopError, parse_nexth
 from estafeta.daemons.smtp.pool import Pool
 from estafeta.daemons.smtp.transfer import Stale, transfer
 from estafeta.mail.outcome import Deferred
+from estafeta.services.postmaster import PROTOCOL, Postmaster
 from estafeta.tables.match import MatchList
 from estafeta.tables.table import TableDown
 
-PIX = ("disable_esmtp", "delay_dotcrlf")
 NO_SERVER = Failure("4.3.0", "server unavailable or unable to receive mail", throttle=True)
 
 
@@ -32,18 +32,6 @@ class Demands(Protocol):
     """What stands in the way of handing mail for this next hop to this server at all. May raise TableDown."""
 
     async def __call__(self, server: Server, nexthop: str, sender: str) -> Failure | None: ...
-
-
-class Workarounds(Protocol):
-    """What would be done against a PIX firewall at this address, for mail that arrived then. May raise TableDown."""
-
-    async def __call__(self, address: str, arrived: float) -> frozenset[str]: ...
-
-
-class Discards(Protocol):
-    """EHLO keywords to overlook, upper case, for a server address. May raise TableDown."""
-
-    async def __call__(self, address: str) -> frozenset[str]: ...
 
 
 @dataclass(slots=True)
@@ -54,13 +42,13 @@ class Office:
     directory: Directory
     pool: Pool
     reader: Content
-    discards: Discards
+    habits: Habits
     unmet: Demands
-    workarounds: Workarounds
     port: str = "25"
     ports: Mapping[str, int] = field(default_factory=dict)
     session_limit: int = 2
     fallback: Sequence[str] = ()
+    postmaster: Postmaster | None = None
     keep: bool = True
     """Keep connections for the next message."""
     keep_for: MatchList | None = None
@@ -186,9 +174,14 @@ class Attempt:
             if hindrance is not None:
                 letter.fail_all(hindrance)
                 return False
-            discard = office.manner.discard | await office.discards(server.address)
-            pix = await office.workarounds(server.address, letter.delivery.arrived)
-            connection = await open_connection(server, office.manner, nexthop, discard, pix)
+            connection = await open_connection(
+                server,
+                office.manner,
+                office.habits,
+                nexthop=nexthop,
+                queue_id=letter.delivery.queue_id,
+                arrived=letter.delivery.arrived,
+            )
         except TableDown as error:
             letter.fail_all(Failure("4.3.0", f"{error}"))
             return False
@@ -198,10 +191,9 @@ class Attempt:
             if not connected and not server.path:
                 log.info(error.failure.text)
             letter.fail_all(error.failure)
+            if error.connection is not None:
+                self._tell(error.connection)
             return connected
-        if connection.workarounds:
-            words = " ".join(word for word in PIX if word in connection.workarounds)
-            log.info(f"{letter.delivery.queue_id}: enabling PIX workarounds: {words} for {connection.relay}")
         await self._session(connection, nexthop)
         return True
 
@@ -218,11 +210,28 @@ class Attempt:
         except BaseException:
             connection.abort()
             raise
+        self._tell(connection)
         if clean and connection.sound and await office.keeps(nexthop):
             office.pool.give(connection, nexthop)
         else:
             office.pool.leave(connection)
         return True
+
+    def _tell(self, connection: Connection) -> None:
+        """notify_classes = protocol: the postmaster hears of servers that break it. A notice about a notice, or about
+        a bounce, could go round for ever."""
+        if not connection.strange or connection.said is None:
+            return
+        connection.strange = False
+        sender, postmaster = self._letter.delivery.sender, self._office.postmaster
+        if postmaster is None or not sender or sender == postmaster.sender:
+            return
+        kind = "LMTP" if self._office.manner.lmtp else "SMTP"
+        subject, opening = (
+            f"{kind} client: errors from {connection.relay}",
+            f"Unexpected response from {connection.relay}.",
+        )
+        postmaster.tell(PROTOCOL, subject, tuple(connection.said), opening=opening)
 
     def _note(self) -> None:
         """Say in the log why the letter goes on to the next server. A failed connection was told already."""

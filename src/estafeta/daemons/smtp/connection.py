@@ -8,18 +8,35 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from estafeta.base import log
-from estafeta.daemons.smtp.errors import Failure, Garbled, SiteError, lost, not_connected, refused_to_talk, timed_out
+from estafeta.daemons.smtp.errors import (
+    Broken,
+    Failure,
+    Garbled,
+    NoTable,
+    SiteError,
+    lost,
+    no_table,
+    not_connected,
+    refused_to_talk,
+    timed_out,
+)
 from estafeta.daemons.smtp.mx import Server
+from estafeta.mail.transcript import Recording, recording
 from estafeta.net.stream import PeerGone, Stream
 from estafeta.wire.smtp.client import NO_EXTENSIONS, Extensions
-from estafeta.wire.smtp.client_reply import Reply, ReplyReader
+from estafeta.wire.smtp.client_reply import LONGEST_LINE, Reply, ReplyReader
 
-_SMTP_FIXUP = re.compile(r"[20* \t]*\*[20* \t]*")
+_SMTP_FIXUP = re.compile(r"[20* \t]*")
 """A greeting that a PIX firewall has overwritten with asterisks."""
+PIX = ("disable_esmtp", "delay_dotcrlf")
 GREETING = "receiving the initial server greeting"
+UNUSABLE = "unusable"
+"""In `Manner.bind`: what main.cf says is no address."""
 HIGH_WATER = 256 * 1024
 """Bytes of content that may wait in the process for a slow server."""
 
@@ -59,8 +76,20 @@ class Manner:
     bind: dict[int, str] = field(default_factory=dict)
     """4 and 6 -> the address to connect from."""
     bind_enforce: bool = False
-    discard: frozenset[str] = frozenset()
-    """EHLO keywords, upper case, to overlook."""
+    transcripts: bool = False
+    """Keep in mind what is said, for the postmaster."""
+
+
+class Habits(Protocol):
+    """What is asked of habits.Habits."""
+
+    async def discards(self, address: str, queue_id: str) -> frozenset[str]: ...
+
+    async def workarounds(self, address: str, queue_id: str, arrived: float) -> frozenset[str]: ...
+
+    def rewriting(self, relay: str) -> Callable[[str], str | None] | None: ...
+
+    async def watched(self, server: Server) -> bool: ...
 
 
 class Connection:
@@ -76,8 +105,10 @@ class Connection:
         "pipelined",
         "reader",
         "relay",
+        "said",
         "server",
         "sound",
+        "strange",
         "stream",
         "uses",
         "workarounds",
@@ -103,6 +134,10 @@ class Connection:
         self.doing = GREETING
         self.workarounds: frozenset[str] = frozenset()
         """What is done against a firewall that breaks SMTP: disable_esmtp, delay_dotcrlf."""
+        self.said: Recording | None = None
+        """The transcript, where notify_classes wants one."""
+        self.strange = False
+        """The server has said something that the protocol does not know, or that we do not speak it."""
         self.key = ""
         """The next hop that it was last used for."""
 
@@ -111,12 +146,17 @@ class Connection:
         return self.server.shown
 
     async def reply(self) -> Reply:
-        """The next answer. Raises PeerGone, TimeoutError; Garbled for what is none."""
+        """The next answer. Raises PeerGone, TimeoutError; Garbled for what is none, NoTable from the reply filter."""
         reader = self.reader
         answer = reader.next_reply()
         if answer is None:
             answer = await self._read_reply()
         self.answered = True
+        if self.said is not None:
+            self.said.append("\r\n".join(answer.lines).encode("utf-8", "surrogateescape"))
+        if reader.cut:
+            log.warning(f"{self.relay}: response longer than {LONGEST_LINE}: {reader.cut}...")
+            reader.cut = ""
         if answer.code == 421:
             # RFC 5321 3.8: the server is about to close.
             self.sound = False
@@ -148,7 +188,16 @@ class Connection:
             stream.timeout = limit
 
     def send(self, line: str) -> None:
-        self.stream.write(line.encode("utf-8", "surrogateescape") + b"\r\n")
+        raw = line.encode("utf-8", "surrogateescape") + b"\r\n"
+        if self.said is not None:
+            self.said.append((raw,))
+        self.stream.write(raw)
+
+    def blame(self, answer: Reply) -> None:
+        """A refusal that tells of a broken protocol rather than of mail, RFC 5321 4.2.1: x0z is about syntax."""
+        code = answer.code
+        if code < 400 or code > 599 or code == 555 or 500 <= code < 510:
+            self.strange = True
 
     @property
     def dead(self) -> bool:
@@ -158,9 +207,10 @@ class Connection:
     def broken(self, error: Exception) -> Failure:
         """What `error`, raised while `doing`, means for the mail."""
         self.sound = False
-        said_by = (self.shown, self.relay, self.server.host)
         if isinstance(error, TimeoutError):
-            return timed_out(*said_by, self.doing)
+            return timed_out(self.shown, self.relay, self.doing)
+        if isinstance(error, NoTable):
+            return no_table(self.shown, self.relay)
         if isinstance(error, Garbled):
             log.warning(f"non-ESMTP response from {self.relay}: {error.reply.text}")
             return Failure(
@@ -170,7 +220,7 @@ class Connection:
                 remote_mta=self.server.host,
                 diagnostic=error.reply.text,
             )
-        return lost(*said_by, self.doing)
+        return lost(self.shown, self.relay, self.doing)
 
     def close(self) -> None:
         self.sound = False
@@ -192,16 +242,35 @@ class Connection:
             return
         try:
             await self.reply()
-        except (OSError, Garbled):  # TimeoutError and PeerGone are OSErrors: nothing depends on the answer
+        except (OSError, Broken):  # TimeoutError and PeerGone are OSErrors: nothing depends on the answer
             self.abort()
         else:
             self.close()
 
 
+class WatchedConnection(Connection):
+    """As `Connection`; commands and replies are logged, content is not. debug_peer_list, and `-v` in master.cf."""
+
+    __slots__ = ()
+
+    def send(self, line: str) -> None:
+        for each in line.split("\r\n"):
+            log.info(f"> {self.relay}: {each}")
+        super().send(line)
+
+    async def reply(self) -> Reply:
+        answer = await super().reply()
+        for line in answer.lines:
+            log.info(f"< {self.relay}: {line}")
+        return answer
+
+
 async def open_connection(
-    server: Server, manner: Manner, nexthop: str, discard: frozenset[str], pix: frozenset[str]
+    server: Server, manner: Manner, habits: Habits, *, nexthop: str, queue_id: str, arrived: float
 ) -> Connection:
     """Connect, read the greeting, say EHLO (LHLO, HELO). Raises SiteError.
+
+    `queue_id` and `arrived` (seconds since the epoch) are those of the message that it is for.
 
     The SiteError of a failed connect has relay none; past that point the relay is named.
     """
@@ -211,15 +280,24 @@ async def open_connection(
     except OSError as error:
         failure = not_connected(server.relay, error)
         raise SiteError(failure) from error
-    connection = Connection(stream, server, loop.time())
+    watched = await habits.watched(server)
+    connection = (WatchedConnection if watched else Connection)(stream, server, loop.time())
+    connection.reader.rewrite = habits.rewriting(connection.relay)
     connection.deadline = manner.deadline
+    if manner.transcripts:
+        connection.said = recording()
     stream.timeout = manner.helo_timeout
     try:
-        await _greet(connection, manner, nexthop, discard, pix)
-    except SiteError:
+        await _greet(connection, manner, habits, nexthop, queue_id, arrived)
+    except SiteError as error:
         await connection.quit(manner)
+        error.connection = connection
         raise
-    except (OSError, Garbled) as error:
+    except NoTable as error:
+        failure = connection.broken(error)
+        await connection.quit(manner)
+        raise SiteError(failure) from error
+    except (OSError, Broken) as error:
         failure = connection.broken(error)
         connection.abort()
         raise SiteError(failure) from error
@@ -230,7 +308,7 @@ async def open_connection(
 
 
 async def _connect(server: Server, manner: Manner) -> Stream:
-    """Raises OSError; TimeoutError when the time is over."""
+    """Raises OSError; TimeoutError when the time is over; SiteError when it must not be tried."""
     async with asyncio.timeout(manner.connect_timeout or None):
         loop = asyncio.get_running_loop()
         if server.path:
@@ -255,13 +333,15 @@ def _socket(server: Server, manner: Manner) -> socket.socket:
         # Commands go out in one piece already; waiting for more would only delay the last dot.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         source = manner.bind.get(6 if six else 4)
+        if source == UNUSABLE:
+            raise SiteError(Failure("4.4.0", "server configuration error"))
         if source:
             try:
                 sock.bind((source, 0))
             except OSError as error:
+                log.warning(f"smtp_connect_addr: bind {source}: {error.strerror}")
                 if manner.bind_enforce:
-                    raise
-                log.warning(f"cannot bind to the address {source} for outgoing mail: {error.strerror}")
+                    raise SiteError(Failure("4.4.0", "server configuration error")) from error
     except BaseException:
         sock.close()
         raise
@@ -269,7 +349,7 @@ def _socket(server: Server, manner: Manner) -> socket.socket:
 
 
 async def _greet(
-    connection: Connection, manner: Manner, nexthop: str, discard: frozenset[str], pix: frozenset[str]
+    connection: Connection, manner: Manner, habits: Habits, nexthop: str, queue_id: str, arrived: float
 ) -> None:
     server = connection.server
     answer = await connection.reply()
@@ -279,7 +359,10 @@ async def _greet(
     if words and words[0].lower() == manner.myhostname.lower() and not manner.lmtp and server.port == 25:
         log.warning(f"host {connection.relay} greeted me with my own hostname {manner.myhostname}")
     if _SMTP_FIXUP.fullmatch(answer.text):
-        connection.workarounds = pix
+        connection.workarounds = await habits.workarounds(server.address, queue_id, arrived)
+        if connection.workarounds:
+            named = " ".join(word for word in PIX if word in connection.workarounds)
+            log.info(f"{queue_id}: enabling PIX workarounds: {named} for {connection.relay}")
     if manner.lmtp:
         connection.doing = "performing the LHLO handshake"
         connection.send(f"LHLO {manner.helo_name}")
@@ -299,7 +382,7 @@ async def _greet(
     if answer.kind != 2:
         raise _refused(connection, answer, skip_5xx=False)
     if connection.doing != "performing the HELO handshake":
-        connection.extensions = Extensions.parse(answer, discard)
+        connection.extensions = Extensions.parse(answer, await habits.discards(server.address, queue_id))
     name = answer.lines[0][4:].split(" ", 1)[0]
     if not manner.lmtp and server.port == 25 and name.lower() == manner.myhostname.lower():
         log.warning(f"host {connection.relay} replied to HELO/EHLO with my own hostname {manner.myhostname}")
@@ -316,6 +399,7 @@ async def _helo(connection: Connection, manner: Manner) -> Reply:
 
 def _refused(connection: Connection, answer: Reply, *, skip_5xx: bool) -> SiteError:
     server = connection.server
+    connection.blame(answer)
     return SiteError(refused_to_talk(connection.shown, connection.relay, server.host, answer, skip_5xx=skip_5xx))
 
 

@@ -8,9 +8,13 @@ first digits, and a misread answer must not cost a letter. (Postfix returns such
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from estafeta.mail.outcome import Bounced, Deferred
 from estafeta.wire.smtp.client_reply import Reply
+
+if TYPE_CHECKING:
+    from estafeta.daemons.smtp.connection import Connection
 
 
 class Failure:
@@ -48,13 +52,23 @@ class SiteError(Exception):
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.text)
         self.failure = failure
+        self.connection: Connection | None = None
+        """The conversation that led to this, if there was one."""
 
 
 class LoopsBack(SiteError):
     """The way leads back to this machine. Nothing else is tried: a fallback relay would only send it round again."""
 
 
-class Garbled(Exception):
+class Broken(Exception):
+    """The conversation cannot go on, though the connection could."""
+
+
+class NoTable(Broken):
+    """A table that is needed in the middle of the conversation cannot answer. What is wrong with it was logged."""
+
+
+class Garbled(Broken):
     """The server sent what is no reply; which command it answers can no longer be told."""
 
     def __init__(self, reply: Reply) -> None:
@@ -102,15 +116,18 @@ def said(shown: str, relay: str, host: str, reply: Reply, command: str) -> Failu
     )
 
 
-def lost(shown: str, relay: str, host: str, doing: str) -> Failure:
+def lost(shown: str, relay: str, doing: str) -> Failure:
     """The connection broke. 4.4.2: bad connection (RFC 3463)."""
-    text = f"lost connection with {shown} while {doing}"
-    return Failure("4.4.2", text, throttle=True, relay=relay, remote_mta=host)
+    return Failure("4.4.2", f"lost connection with {shown} while {doing}", throttle=True, relay=relay)
 
 
-def timed_out(shown: str, relay: str, host: str, doing: str) -> Failure:
-    text = f"conversation with {shown} timed out while {doing}"
-    return Failure("4.4.2", text, throttle=True, relay=relay, remote_mta=host)
+def timed_out(shown: str, relay: str, doing: str) -> Failure:
+    return Failure("4.4.2", f"conversation with {shown} timed out while {doing}", throttle=True, relay=relay)
+
+
+def no_table(shown: str, relay: str) -> Failure:
+    """A table of ours cannot answer: nothing is wrong with the server."""
+    return Failure("4.3.0", f"local data error while talking to {shown}", relay=relay)
 
 
 def not_connected(place: str, error: OSError) -> Failure:

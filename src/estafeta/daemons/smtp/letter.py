@@ -11,6 +11,7 @@ from typing import Protocol
 
 from estafeta.base import log
 from estafeta.daemons.smtp.errors import Failure
+from estafeta.mail.envelope import Recipient
 from estafeta.mail.outcome import Outcome
 from estafeta.mail.seven_bit import seven_bit
 from estafeta.queue.place import Place
@@ -42,10 +43,13 @@ class Letter:
         "connected",
         "delivery",
         "final",
+        "head",
         "left",
         "outcomes",
         "prefix",
         "probe",
+        "recipients",
+        "sender",
         "settle",
         "size",
         "trouble",
@@ -57,6 +61,11 @@ class Letter:
     ) -> None:
         self.delivery = delivery
         self.settle = settle
+        self.sender = delivery.sender
+        self.recipients = delivery.recipients
+        """The envelope as it is sent: generic(5) may have replaced addresses."""
+        self.head: bytes | None = None
+        """The header block to send in place of the one in the spool; None if nothing in it was replaced."""
         self.prefix = prefix
         """Header lines to put before the message."""
         self.probe = probe
@@ -82,9 +91,13 @@ class Letter:
         """
         if self._content is None or self._converted != convert:
             try:
-                whole = self.prefix + reader.content(self.delivery.place)
+                whole = reader.content(self.delivery.place)
             except (OSError, Damaged) as error:
                 raise Unreadable(str(error)) from error
+            if self.head is not None:
+                whole = self.head + whole[self.delivery.place.head :]
+            if self.prefix:
+                whole = self.prefix + whole
             if convert:
                 whole = seven_bit(whole)
             if line_limit and has_long_line(whole, line_limit):
@@ -92,6 +105,18 @@ class Letter:
                 whole = fold_lines(whole, line_limit)
             self._content, self._converted = encode_content(whole), convert
         return self._content
+
+    def replace(self, sender: str, addresses: list[str], head: bytes) -> None:
+        """Send these instead: one address for each recipient. What is logged and reported stays."""
+        self.sender = sender
+        self.recipients = [
+            each
+            if address == each.address
+            else Recipient(address, each.original or each.address, each.notify, each.orcpt)
+            for each, address in zip(self.delivery.recipients, addresses, strict=True)
+        ]
+        self.head = head
+        self.size += len(head) - self.delivery.place.head
 
     def folding(self, line_limit: int) -> None:
         """Say that lines are broken: it is the one change that a signature does not survive."""

@@ -15,7 +15,7 @@ from estafeta.base import log
 from estafeta.base.networks import number_of, text_of
 from estafeta.daemons.smtp.errors import Failure, LoopsBack, SiteError
 from estafeta.daemons.smtp.nexthop import Destination
-from estafeta.net.dns import BadAnswer, BadName, DnsDown, DnsError, Mx, NoData, NoSuchDomain
+from estafeta.net.dns import BadAnswer, BadName, DnsDown, DnsError, Dropped, Mx, NoData, NoSuchDomain, Srv
 
 SMTP_PORT = 25
 MOST_EXCHANGERS = 100
@@ -26,6 +26,10 @@ class Names(Protocol):
     """What is asked of net.dns.Resolver."""
 
     async def mx(self, domain: str) -> list[Mx]: ...
+
+    async def srv(self, name: str) -> list[Srv]: ...
+
+    async def canonical(self, host: str) -> tuple[str, bool]: ...
 
     async def addresses(self, host: str, *, family: int = 0) -> list[str]: ...
 
@@ -72,6 +76,12 @@ class Settings:
     address_limit: int = 5
     ignore_mx_error: bool = False
     defer_no_address: bool = False
+    srv: frozenset[str] = frozenset()
+    """Services whose hosts are found by SRV: use_srv_lookup."""
+    srv_fallback: bool = False
+    ignore_srv_error: bool = False
+    cname_overrides: bool = False
+    dnssec: bool = False
 
 
 class Directory:
@@ -87,6 +97,10 @@ class Directory:
         if destination.path:
             return [Server(self._settings.myhostname, destination.path, path=destination.path)]
         detect = not lmtp and destination.port == SMTP_PORT
+        if destination.service in self._settings.srv and destination.service and self._settings.use_dns:
+            by_service = await self._of_service(destination)
+            if by_service is not None:
+                return self._limited(by_service)
         if destination.literal or not self._settings.use_dns:
             found = await self._of_host(destination, detect)
         else:
@@ -95,10 +109,10 @@ class Directory:
 
     async def _of_host(self, destination: Destination, detect: bool) -> list[Server]:
         try:
-            addresses = await self._addresses(destination.host)
+            name, addresses = await self._addresses(destination.host)
         except _NoAddress as error:
             raise SiteError(error.failure) from error
-        found = self._order([Server(destination.host, each, destination.port, 0, True) for each in addresses])
+        found = self._order([Server(name, each, destination.port, 0, True) for each in addresses])
         if detect and self._find_self(found, "") is not None:
             raise LoopsBack(_loops(destination.host))
         return found
@@ -112,12 +126,11 @@ class Directory:
             exchangers = (await self._names.mx(domain))[:MOST_EXCHANGERS]
         except (NoSuchDomain, NoData):
             return await self._of_host(destination, detect)
-        except (DnsDown, BadAnswer) as error:
+        except DnsDown as error:
             if self._settings.ignore_mx_error:
                 return await self._of_host(destination, detect)
-            dsn = "4.4.3" if isinstance(error, DnsDown) else "4.4.4"
-            raise SiteError(Failure(dsn, str(error), throttle=True)) from error
-        except BadName as error:
+            raise SiteError(_later(error)) from error
+        except (BadName, BadAnswer) as error:
             raise SiteError(Failure("5.4.4", str(error), hard=True)) from error
         if len(exchangers) == 1 and not exchangers[0].host:
             raise SiteError(Failure("5.1.0", f"Domain {domain} does not accept mail (nullMX)", hard=True))
@@ -129,13 +142,13 @@ class Directory:
         later = False
         for preference, host in exchangers:
             try:
-                addresses = await self._addresses(host)
+                name, addresses = await self._addresses(host)
             except _NoAddress as error:
                 last = error.failure
                 later = later or not last.hard
                 continue
             best = not found or found[0].preference == preference
-            found.extend(Server(host, each, destination.port, preference, best) for each in addresses)
+            found.extend(Server(name, each, destination.port, preference, best) for each in addresses)
         if not found:
             log.warning(f"no MX host for {destination.host} has a valid address record")
             assert last is not None
@@ -148,6 +161,48 @@ class Directory:
                 raise LoopsBack(_loops(destination.host))
         return self._order(found)
 
+    async def _of_service(self, destination: Destination) -> list[Server] | None:
+        """The hosts that SRV records name, best first; None where MX records are to be asked instead. RFC 2782."""
+        domain, settings = destination.host, self._settings
+        try:
+            records = await self._names.srv(f"_{destination.service}._tcp.{domain}")
+        except DnsDown as error:
+            if settings.srv_fallback or settings.ignore_srv_error:
+                return None
+            raise SiteError(_later(error)) from error
+        except DnsError as error:
+            if settings.srv_fallback and not isinstance(error, BadName):
+                return None
+            raise SiteError(Failure("5.4.4", str(error), hard=True)) from error
+        if len(records) == 1 and not records[0].host:
+            text = f"Domain {domain} does not offer the service {destination.service} (null SRV)"
+            raise SiteError(Failure("5.1.0", text, hard=True))
+        found: list[Server] = []
+        last: Failure | None = None
+        for place, record in enumerate(self._by_weight(records)[:MOST_EXCHANGERS]):
+            try:
+                name, addresses = await self._addresses(record.host)
+            except _NoAddress as error:
+                last = error.failure if last is None or last.hard else last
+                continue
+            # Their order is decided already; equal addresses of one host are shuffled below.
+            found += self._order([Server(name, each, record.port, place) for each in addresses])
+        if not found:
+            log.warning(f"no SRV host for {domain} has a valid address record")
+            raise SiteError(last or Failure("5.4.4", f"no SRV host for {domain} can be used", hard=True))
+        return found
+
+    def _by_weight(self, records: list[Srv]) -> list[Srv]:
+        """Lowest priority first; equal ones by chance, in the proportion of their weights. RFC 2782."""
+        ordered: list[Srv] = []
+        waiting = sorted((record for record in records if record.host), key=lambda record: record.priority)
+        while waiting:
+            equal = [record for record in waiting if record.priority == waiting[0].priority]
+            chosen = self._chance.choices(equal, [record.weight or 0.01 for record in equal])[0]
+            ordered.append(chosen)
+            waiting.remove(chosen)
+        return ordered
+
     def _find_self(self, servers: Sequence[Server], myhostname: str) -> int | None:
         """The preference of the first server that is this machine."""
         own, name = self._settings.own_addresses, myhostname.lower()
@@ -156,26 +211,35 @@ class Directory:
                 return server.preference
         return None
 
-    async def _addresses(self, host: str) -> list[str]:
-        """Addresses of a host, of the families in use. Raises _NoAddress."""
+    async def _addresses(self, host: str) -> tuple[str, list[str]]:
+        """The host's name for logs, and its addresses of the families in use. Raises _NoAddress."""
         number = number_of(host)
         if number is not None:
             if number[0] not in self._settings.families:
-                family = "IPv6" if number[0] == 6 else "IPv4"
-                raise _NoAddress(
-                    Failure("4.4.4", f"unable to look up host {host}: {family} is turned off by inet_protocols")
-                )
-            return [text_of(*number)]
+                # An address of a protocol that inet_protocols turns off is no host that could be found.
+                raise _NoAddress(Failure("5.4.4", str(BadName(host, "")), hard=True))
+            return host, [text_of(*number)]
         failure: Failure | None = None
-        for way in self._settings.lookup:
-            if way == "dns" and self._settings.use_dns:
-                found, failure = await self._ask(self._names.addresses, host)
-            else:
-                found, failure = await self._ask(self._names.native, host, native=True)
+        # In whatever order smtp_host_lookup names them, DNS comes first; and what it cannot tell now nobody else may.
+        if self._settings.use_dns and "dns" in self._settings.lookup:
+            found, failure = await self._ask(self._names.addresses, host)
             if found:
-                return found
+                return await self._name_of(host), found
+            if failure is not None and not failure.hard:
+                raise _NoAddress(failure)
+        if failure is None or "native" in self._settings.lookup:
+            found, failure = await self._ask(self._names.native, host, native=True)
+            if found:
+                return host, found
         assert failure is not None
         raise _NoAddress(failure)
+
+    async def _name_of(self, host: str) -> str:
+        """The host, or what it is an alias of where that is wanted (or proven)."""
+        if not self._settings.cname_overrides and not self._settings.dnssec:
+            return host
+        canonical, secure = await self._names.canonical(host)
+        return canonical if self._settings.cname_overrides or secure else host
 
     async def _ask(self, how: _Lookup, host: str, *, native: bool = False) -> tuple[list[str], Failure | None]:
         """Every family in turn; the last failure counts, as soft if any was."""
@@ -189,8 +253,7 @@ class Directory:
                 failure = Failure("5.4.4", _native_text(host, error) if native else str(error), hard=True)
             except DnsError as error:
                 text = _native_text(host, error) if native else str(error)
-                dsn = "4.4.3" if isinstance(error, DnsDown) and not native else "4.4.4"
-                failure = Failure(dsn, text, throttle=True)
+                failure = Failure("4.4.4", text, throttle=True) if native else _later(error)
                 later = True
         if failure is not None and later and failure.hard:
             failure = _as_soft(failure)
@@ -220,6 +283,12 @@ class Directory:
                 if other is not None:
                     kept[-1] = other
         return kept
+
+
+def _later(error: DnsError) -> Failure:
+    """Name servers that do not answer, or an answer that a filter emptied."""
+    dsn = "4.7.0" if isinstance(error, Dropped) else "4.4.3" if isinstance(error, DnsDown) else "4.4.4"
+    return Failure(dsn, str(error), throttle=True)
 
 
 def _native_text(host: str, error: DnsError) -> str:

@@ -9,7 +9,7 @@ smtp(8), SMTP DESTINATION SYNTAX and LMTP DESTINATION SYNTAX.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 MOST_DESTINATIONS = 100
@@ -29,6 +29,8 @@ class Destination:
     literal: bool = False
     """In brackets, or LMTP: its addresses are looked up, not its mail exchangers."""
     path: str = ""
+    service: str = field(default="", compare=False)
+    """The service as written (smtp_tcp_port where none is), for SRV look-ups; empty for a name in brackets."""
 
 
 def parse_nexthop(nexthop: str, *, lmtp: bool, port: str, ports: Mapping[str, int]) -> list[Destination]:
@@ -64,7 +66,8 @@ def _parse(member: str, lmtp: bool, port: str, ports: Mapping[str, int]) -> Dest
         host, _, service = member.partition(":")
     if not host:
         raise NexthopError(f"no host in the destination {member!r}")
-    return Destination(host, port_number(service or port, ports), literal or lmtp)
+    service = service or port
+    return Destination(host, port_number(service, ports), literal or lmtp, service="" if literal else service)
 
 
 def plain_name(nexthop: str, *, lmtp: bool) -> str:

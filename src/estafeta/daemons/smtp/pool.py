@@ -58,7 +58,8 @@ class Pool:
     def give(self, connection: Connection, nexthop: str) -> bool:
         """Keep it for the next message; False (and it is closed) when it has served its time."""
         old = self._loop.time() - connection.opened >= self._age
-        if connection.dead or old or (self._uses and connection.uses >= self._uses):
+        # The first delivery is a use, but no use again.
+        if connection.dead or old or (self._uses and connection.uses > self._uses):
             self.leave(connection)
             return False
         if len(self._since) >= MOST_IDLE:

@@ -8,11 +8,11 @@ each standstill, or with smtp_per_request_deadline the whole transfer, smtp_min_
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Generator, Iterator
 
 from estafeta.daemons.smtp.connection import Connection, Manner
 from estafeta.daemons.smtp.letter import Content, Letter, Unreadable
+from estafeta.mail.seven_bit import SevenBit
 from estafeta.queue.record import Damaged
 from estafeta.wire.smtp.client import ContentEncoder
 from estafeta.wire.smtp.client_reply import Reply
@@ -28,13 +28,10 @@ async def prepare(connection: Connection, letter: Letter, reader: Content, manne
 
     It is read before MAIL FROM: what cannot be read must not be promised. A small one is in the page cache as a rule.
     """
-    convert = manner.convert and letter.delivery.encoding == "8bit" and not connection.extensions.eight_bit
+    convert = manner.convert and _needs_conversion(connection, letter)
     if letter.size <= SMALL:
         return letter.content(reader, manner.line_limit, convert=convert)
-    if not convert:
-        return None
-    work = partial(letter.content, reader, manner.line_limit, convert=True)
-    return await asyncio.get_running_loop().run_in_executor(None, work)
+    return None
 
 
 async def send_content(
@@ -72,21 +69,49 @@ async def _send_pieces(
 ) -> None:
     pace = _Pace(connection, manner)
     encoder = ContentEncoder(manner.line_limit)
-    pieces = reader.pieces(letter.delivery.place, PIECE)
+    pieces = _pieces(letter, reader, convert=manner.convert and _needs_conversion(connection, letter))
     loop = asyncio.get_running_loop()
     try:
-        if letter.prefix:
-            connection.stream.write(encoder.feed(letter.prefix))
         while piece := await loop.run_in_executor(None, _read, pieces):
             await pace.send(encoder.feed(piece))
             if connection.stream.gone:
                 return
         connection.stream.write(encoder.finish()[: -len(DOT)])
     finally:
-        pieces.close()  # type: ignore[attr-defined]  # Reader.pieces is a generator
+        pieces.close()
     await _dot(connection, pause)
     if encoder.folded:
         letter.folding(manner.line_limit)
+
+
+def _needs_conversion(connection: Connection, letter: Letter) -> bool:
+    return letter.delivery.encoding == "8bit" and not connection.extensions.eight_bit
+
+
+def _pieces(letter: Letter, reader: Content, *, convert: bool) -> Generator[bytes, None, None]:
+    """A large message as it goes out, piece by piece, without 8-bit parts if `convert`."""
+    change = SevenBit() if convert else None
+    for piece in _stored(letter, reader):
+        if change is None:
+            yield piece
+        elif changed := change.feed(piece):
+            yield changed
+    if change is not None and (rest := change.finish()):
+        yield rest
+
+
+def _stored(letter: Letter, reader: Content) -> Iterator[bytes]:
+    """What comes before, the header as it was replaced, and the rest as it is in the spool. No piece is empty."""
+    skip = 0
+    if letter.prefix:
+        yield letter.prefix
+    if letter.head is not None:
+        yield letter.head
+        skip = letter.delivery.place.head
+    for piece in reader.pieces(letter.delivery.place, PIECE):
+        if skip < len(piece):
+            yield piece[skip:] if skip else piece
+        skip = max(skip - len(piece), 0)
 
 
 def _read(pieces: Iterator[bytes]) -> bytes:
@@ -115,12 +140,16 @@ class _Pace:
         self._rate = manner.min_data_rate if manner.deadline else 0
         self._loop = asyncio.get_running_loop()
         self._end = self._loop.time() + self._limit
+        self._earned = 0.0
 
     async def send(self, piece: bytes) -> None:
         """Raises TimeoutError when it takes too long."""
         self._stream.write(piece)
         self._stream.timeout = self._limit
         if self._rate:
-            self._end += len(piece) / self._rate
-            self._stream.timeout = max(self._end - self._loop.time(), 0.01)
+            # What was sent earns time for the rest, but never more than the whole limit.
+            now = self._loop.time()
+            self._end = min(self._end + self._earned, now + self._limit)
+            self._earned = len(piece) / self._rate
+            self._stream.timeout = max(self._end - now, 0.01)
         await self._stream.drain()

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import random
 import time
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 
 from estafeta.base import log
 from estafeta.base.networks import number_of
 from estafeta.config.instance import ClientSettings, Config
-from estafeta.daemons.smtp.attempt import PIX, Attempt, Office
-from estafeta.daemons.smtp.connection import Manner
+from estafeta.daemons.smtp.attempt import Attempt, Office
+from estafeta.daemons.smtp.connection import UNUSABLE, Manner
+from estafeta.daemons.smtp.habits import Habits
 from estafeta.daemons.smtp.letter import Letter
 from estafeta.daemons.smtp.mx import Directory, Settings
 from estafeta.daemons.smtp.nexthop import known_ports, services_file
@@ -28,13 +30,14 @@ from estafeta.net.dns import Resolver
 from estafeta.queue.spool import Reader
 from estafeta.routing.domains import own_addresses
 from estafeta.services.delivery import Delivery
+from estafeta.services.postmaster import PROTOCOL, Postmaster
 from estafeta.skeleton.agent import Answer, DeliveryAgent
 from estafeta.skeleton.service import Context
-from estafeta.tables.maps import Maps
+from estafeta.skeleton.status_filter import StatusFilter
+from estafeta.tables.dns_filter import DnsReplyFilter
 from estafeta.tables.match import MatchList
 
 FLAGS = frozenset("DORX")
-_NONE: frozenset[str] = frozenset()
 
 
 class SmtpService(DeliveryAgent):
@@ -48,20 +51,20 @@ class SmtpService(DeliveryAgent):
 
     async def open(self) -> None:
         settings, conf = self.client_conf, self.conf
-        name = "lmtp_discard_lhlo_keyword" if self.lmtp else "smtp_discard_ehlo_keyword"
-        self.discard_maps = Maps.open(settings.discard_ehlo_keyword_address_maps, name=name + "_address_maps")
-        self.pix_maps = Maps.open(
-            settings.pix_workaround_maps, name=("lmtp" if self.lmtp else "smtp") + "_pix_workaround_maps"
-        )
+        client = "lmtp" if self.lmtp else "smtp"
+        self.status_filter = StatusFilter.open(settings.delivery_status_filter, name=f"{client}_delivery_status_filter")
+        self.habits = Habits(conf, settings, lmtp=self.lmtp, verbose=self.context.entry.verbose > 0)
         self.keep_for = MatchList.open(
             settings.connection_cache_destinations,
-            name=("lmtp" if self.lmtp else "smtp") + "_connection_cache_destinations",
+            name=f"{client}_connection_cache_destinations",
         )
         self.bind = bind_addresses(settings, own_addresses(conf.inet_interfaces, ()))
         self.resolver = Resolver()
+        self.resolver.complete = frozenset(settings.dns_resolver_options)
+        self.resolver.reply_filter = DnsReplyFilter.open(settings.dns_reply_filter, name=f"{client}_dns_reply_filter")
         # Read now: a chroot has no services(5), and the loop must not wait for a disk later.
         self.ports = services_file() | known_ports(conf.known_tcp_ports)
-        self.unmet = Unmet(conf, settings, "lmtp" if self.lmtp else "smtp")
+        self.unmet = Unmet(conf, settings, client)
         own = frozenset(
             number
             for each in own_addresses(conf.inet_interfaces, conf.proxy_interfaces)
@@ -71,10 +74,12 @@ class SmtpService(DeliveryAgent):
 
     async def start(self) -> None:
         settings = self.client_conf
+        self.postmaster = Postmaster(self.conf)
         manner = manner_of(self.conf, settings, self.bind, lmtp=self.lmtp)
+        manner = replace(manner, transcripts=bool(self.postmaster.wanted & PROTOCOL))
         self.pool = Pool(
             manner,
-            idle=settings.connection_cache_time_limit,
+            idle=min(settings.connection_cache_time_limit, self.conf.connection_cache_ttl_limit),
             age=settings.connection_reuse_time_limit,
             uses=settings.connection_reuse_count_limit,
         )
@@ -84,12 +89,12 @@ class SmtpService(DeliveryAgent):
             self.directory,
             self.pool,
             self.reader,
-            self.discards,
+            self.habits,
             port=settings.tcp_port,
             ports=self.ports,
             unmet=self.unmet,
-            workarounds=self.workarounds,
             session_limit=settings.mx_session_limit,
+            postmaster=self.postmaster,
             fallback=settings.fallback_relay,
             # Whoever logs in by sender must not carry the next sender's mail.
             keep=settings.connection_cache_on_demand and not settings.sender_dependent_authentication,
@@ -133,26 +138,8 @@ class SmtpService(DeliveryAgent):
                     return True
         return False
 
-    async def discards(self, address: str) -> frozenset[str]:
-        """EHLO keywords to overlook for a server, from the address maps. Raises TableDown."""
-        if not self.discard_maps:
-            return _NONE
-        found = await self.discard_maps.get(address)
-        return _keywords(found.replace(",", " ").split()) if found else _NONE
-
-    async def workarounds(self, address: str, arrived: float) -> frozenset[str]:
-        """smtp_pix_workarounds for a server, should it turn out to be behind such a firewall. Raises TableDown."""
-        words = self.client_conf.pix_workarounds
-        if self.pix_maps:
-            found = await self.pix_maps.get(address)
-            if found is not None:
-                words = tuple(found.replace(",", " ").split())
-        chosen = frozenset(word.lower() for word in words) & frozenset(PIX)
-        if time.time() - arrived < self.client_conf.pix_workaround_threshold_time:
-            chosen -= {"delay_dotcrlf"}
-        return chosen
-
     async def stop(self) -> None:
+        await self.postmaster.stop()
         await self.pool.close()
         await self.resolver.close()
         self.reader.close()
@@ -184,16 +171,18 @@ def _flags(args: list[str], where: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def _keywords(words: tuple[str, ...] | list[str]) -> frozenset[str]:
-    return frozenset(word.upper() for word in words if word.lower() != "silent-discard")
-
-
 def bind_addresses(settings: ClientSettings, interfaces: frozenset[object]) -> dict[int, str]:
     """Where connections start from: as set, or the only address that this instance receives mail on. postconf(5).
 
     `interfaces` are the addresses of inet_interfaces, as ipaddress objects.
     """
     found = {4: settings.bind_address, 6: settings.bind_address6}
+    for family, address in found.items():
+        number = number_of(address) if address else None
+        if address and (number is None or number[0] != family):
+            name = "bind_address6" if family == 6 else "bind_address"
+            log.error(f"bad {name} parameter: {address}: write an IPv{family} address, or mail over IPv{family} waits")
+            found[family] = UNUSABLE
     for family, kind in ((4, IPv4Address), (6, IPv6Address)):
         mine = [each for each in interfaces if isinstance(each, kind)]
         if not found[family] and len(mine) == 1 and not mine[0].is_loopback:
@@ -231,7 +220,6 @@ def manner_of(conf: Config, settings: ClientSettings, bind: dict[int, str], *, l
         convert=not conf.disable_mime_output_conversion,
         bind=bind,
         bind_enforce=settings.bind_address_enforce,
-        discard=_keywords(settings.discard_ehlo_keywords),
     )
 
 
@@ -254,4 +242,9 @@ def directory_settings(conf: Config, settings: ClientSettings, own: frozenset[tu
         address_limit=settings.mx_address_limit,
         ignore_mx_error=conf.ignore_mx_lookup_error,
         defer_no_address=settings.defer_if_no_mx_address_found,
+        srv=frozenset(conf.use_srv_lookup),
+        srv_fallback=conf.allow_srv_lookup_fallback,
+        ignore_srv_error=conf.ignore_srv_lookup_error,
+        cname_overrides=settings.cname_overrides_servername,
+        dnssec=settings.dns_support_level == "dnssec",
     )

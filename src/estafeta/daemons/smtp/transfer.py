@@ -15,7 +15,7 @@ import re
 
 from estafeta.base import log
 from estafeta.daemons.smtp.connection import Connection, Manner
-from estafeta.daemons.smtp.errors import Failure, Garbled, said
+from estafeta.daemons.smtp.errors import Broken, Failure, said
 from estafeta.daemons.smtp.letter import Content, Letter, Unreadable
 from estafeta.daemons.smtp.sending import prepare, send_content
 from estafeta.mail.outcome import Sent
@@ -40,7 +40,7 @@ async def transfer(connection: Connection, letter: Letter, reader: Content, mann
     kept = connection.uses > 1
     try:
         return await _converse(connection, letter, reader, manner)
-    except (OSError, Garbled) as error:
+    except (OSError, Broken) as error:
         if kept and not connection.answered and not isinstance(error, TimeoutError):
             raise Stale from error
         failure = connection.broken(error)
@@ -59,7 +59,7 @@ async def _converse(connection: Connection, letter: Letter, reader: Content, man
     if refusal is not None:
         letter.fail_all(refusal)
         return True
-    accepted, ready = await _envelope(connection, letter, reader, manner)
+    accepted, ready = await _envelope(connection, letter, manner)
     if letter.probe:
         if ready:
             # The server waits for a message that there is not. Whatever we say now would be one.
@@ -98,41 +98,42 @@ def _unsuitable(connection: Connection, letter: Letter, reader: Content) -> Fail
     """A reason why this server cannot take this message at all, known before asking."""
     offered = connection.extensions
     delivery = letter.delivery
-    if offered.size_limit and letter.size > offered.size_limit:
-        text = f"message size {letter.size} exceeds size limit {offered.size_limit} of server {connection.shown}"
-        return Failure("5.3.4", text, hard=True, relay=connection.relay, remote_mta=connection.server.host)
     if delivery.smtputf8 and not offered.smtputf8 and _needs_utf8(letter, reader):
         text = f"SMTPUTF8 is required, but was not offered by host {connection.shown}"
-        return Failure("5.6.7", text, hard=True, relay=connection.relay, remote_mta=connection.server.host)
+        return Failure("5.6.7", text, hard=True, relay=connection.relay)
+    if offered.size_limit and letter.size > offered.size_limit:
+        text = f"message size {letter.size} exceeds size limit {offered.size_limit} of server {connection.shown}"
+        return Failure("5.3.4", text, hard=True, relay=connection.relay)
     return None
 
 
 def _needs_utf8(letter: Letter, reader: Content) -> bool:
     """Whether an address or a header line is in fact not ASCII. RFC 6531 3.2 is about these only."""
     delivery = letter.delivery
-    if not delivery.sender.isascii() or any(not delivery.recipients[i].address.isascii() for i in letter.left):
+    if not letter.sender.isascii() or any(not letter.recipients[i].address.isascii() for i in letter.left):
         return True
     try:
-        return not reader.head(delivery.place).isascii()
+        return not (reader.head(delivery.place) if letter.head is None else letter.head).isascii()
     except (OSError, Damaged) as error:
         raise Unreadable(str(error)) from error
 
 
-async def _envelope(connection: Connection, letter: Letter, reader: Content, manner: Manner) -> tuple[list[int], bool]:
+async def _envelope(connection: Connection, letter: Letter, manner: Manner) -> tuple[list[int], bool]:
     """MAIL FROM, RCPT TO and DATA. Returns the accepted recipients, and whether the server waits for content."""
     delivery, offered = letter.delivery, connection.extensions
     mail = mail_command(
-        delivery.sender,
+        letter.sender,
         offered,
-        size=letter.size,
+        # A server without 8BITMIME may get another content than the one that was measured.
+        size=letter.size if offered.eight_bit or not manner.convert else 0,
         encoding=delivery.encoding,
         ret=delivery.ret,
         envid=delivery.envid,
-        smtputf8=delivery.smtputf8 and _needs_utf8(letter, reader),
+        smtputf8=delivery.smtputf8,
         quoting=manner.quoting,
     )
     asked = list(letter.left)
-    recipients = [rcpt_command(delivery.recipients[i], offered, quoting=manner.quoting) for i in asked]
+    recipients = [rcpt_command(letter.recipients[i], offered, quoting=manner.quoting) for i in asked]
     if _BREAKING.search(mail) or any(map(_BREAKING.search, recipients)):
         asked, recipients = _without_breaks(letter, mail, asked, recipients)
         if not asked:
@@ -260,6 +261,7 @@ def _sent(connection: Connection, letter: Letter, answer: Reply) -> Sent:
 
 
 def _said(connection: Connection, answer: Reply, command: str) -> Failure:
+    connection.blame(answer)
     return said(connection.shown, connection.relay, connection.server.host, answer, command)
 
 
@@ -272,7 +274,7 @@ async def reset(connection: Connection, manner: Manner) -> bool:
     try:
         connection.send("RSET")
         answer = await connection.reply()
-    except (OSError, Garbled):
+    except (OSError, Broken):
         connection.abort()
         return False
     return answer.kind == 2 and connection.sound

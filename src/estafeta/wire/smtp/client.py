@@ -124,7 +124,8 @@ def xforward_commands(client: Client, queue_id: str, context: str, offered: Exte
     address = f"IPV6:{client.address}" if ":" in client.address else client.address
     name = "" if client.name == "unknown" else client.name
     first = {"NAME": name, "ADDR": address, "PORT": client.port}
-    second = {"PROTO": client.protocol, "HELO": client.helo, "IDENT": queue_id if client.address else ""}
+    ident = client.ident or (queue_id if client.address else "")
+    second = {"PROTO": client.protocol, "HELO": client.helo, "IDENT": ident}
     commands = []
     if any(value for key, value in first.items() if key in wanted):
         words = [f"{key}={xtext.encode(value) or unknown}" for key, value in first.items() if key in wanted]

@@ -12,6 +12,7 @@ belongs to which command.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 LONGEST_LINE = 2048
 """Bytes of one line, and of the text of one reply, that are kept."""
@@ -53,7 +54,7 @@ class Reply:
 class ReplyReader:
     """Feed it what arrives; `next_reply` gives whole replies until it needs more bytes."""
 
-    __slots__ = ("_count", "_garbled", "_held", "_kept", "_lines", "_seen", "_skipping")
+    __slots__ = ("_code", "_count", "_garbled", "_held", "_kept", "_lines", "_seen", "_skipping", "cut", "rewrite")
 
     def __init__(self) -> None:
         self._held = bytearray()
@@ -63,6 +64,11 @@ class ReplyReader:
         self._count = 0
         self._garbled = False
         self._skipping = False
+        self._code = ""
+        self.cut = ""
+        """The beginning of a line that was longer than `LONGEST_LINE`; whoever tells of it empties it."""
+        self.rewrite: Callable[[str], str | None] | None = None
+        """Another text for a line, before anything else is made of it; None leaves it (smtp_reply_filter)."""
 
     def feed(self, data: bytes) -> None:
         self._held += data
@@ -79,7 +85,7 @@ class ReplyReader:
 
     def next_reply(self) -> Reply | None:
         """The next whole reply; None: give me more bytes."""
-        if not self._lines and (plain := _PLAIN.match(self._held)) is not None:
+        if not self._lines and self.rewrite is None and (plain := _PLAIN.match(self._held)) is not None:
             # Nearly every answer is one short line of plain text.
             line = plain[1].decode("ascii")
             del self._held[: plain.end()]
@@ -89,11 +95,16 @@ class ReplyReader:
             line = self._line()
             if line is None:
                 return None
+            rewritten = self.rewrite(line) if self.rewrite is not None else None
+            if rewritten is not None:
+                line = rewritten
             code = line[:3]
             good = code.isdigit() and code.isascii() and len(code) == 3 and line[3:4] in ("", " ", "-", "\t")
             # Lines of one reply bear one code (RFC 5321 4.2.1); which of several was meant, nobody knows.
-            same = not self._lines or code == self._lines[0][:3]
-            self._garbled = self._garbled or not good or not same
+            # What the administrator put in the place of noise is no such doubt.
+            self._garbled = self._garbled or not good or (rewritten is None and code != (self._code or code))
+            if rewritten is None:
+                self._code = self._code or code
             if self._kept < LONGEST_LINE:
                 self._lines.append(line)
                 self._kept += len(line)
@@ -102,7 +113,7 @@ class ReplyReader:
             if (not good or line[3:4] == "-") and not endless:
                 continue
             lines, garbled = self._lines, self._garbled or endless
-            self._lines, self._kept, self._count, self._garbled = [], 0, 0, False
+            self._lines, self._kept, self._count, self._garbled, self._code = [], 0, 0, False, ""
             return Reply(0 if endless else int(code), lines, _status(line), garbled=garbled)
 
     def _line(self) -> str | None:
@@ -117,6 +128,8 @@ class ReplyReader:
             self._seen = len(held)
             return None
         raw = bytes(held[: min(end, LONGEST_LINE)])
+        if self._skipping or end > LONGEST_LINE:
+            self.cut = raw[:30].decode("utf-8", "replace")
         del held[: end + 1]
         self._seen = 0
         self._skipping = False

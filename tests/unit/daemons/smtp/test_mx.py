@@ -12,7 +12,7 @@ from estafeta.base.networks import number_of
 from estafeta.daemons.smtp.errors import Failure, SiteError
 from estafeta.daemons.smtp.mx import Directory, Server, Settings
 from estafeta.daemons.smtp.nexthop import Destination
-from estafeta.net.dns import BadAnswer, DnsDown, Mx, NoData, NoSuchDomain
+from estafeta.net.dns import BadAnswer, DnsDown, Dropped, Mx, NoData, NoSuchDomain, Srv
 
 MX = {
     "ok.test": [Mx(10, "a.test"), Mx(10, "b.test"), Mx(20, "c.test")],
@@ -25,6 +25,12 @@ MX = {
     "half.test": [Mx(10, "down.test"), Mx(20, "a.test")],
     "many.test": [Mx(1, "many-addresses.test")],
     "both.test": [Mx(1, "dual.test")],
+}
+SRV = {
+    "srv.test": [Srv(20, 0, 26, "c.test"), Srv(10, 1, 587, "a.test"), Srv(10, 9, 588, "b.test")],
+    "srvnull.test": [Srv(0, 0, 0, "")],
+    "srvgone.test": [Srv(0, 0, 25, "nx.test")],
+    "srvsick.test": [Srv(0, 0, 25, "nx.test"), Srv(0, 0, 25, "down.test")],
 }
 A = {
     "a.test": ["192.0.2.1"],
@@ -46,6 +52,8 @@ class Names:
     async def mx(self, domain: str) -> list[Mx]:
         if domain == "mxdown.test":
             raise DnsDown(domain, "MX")
+        if domain == "mxdropped.test":
+            raise Dropped(domain, "MX")
         if domain == "mxbad.test":
             raise BadAnswer(domain, "MX")
         if domain in MX:
@@ -59,6 +67,17 @@ class Names:
         if host in table:
             return table[host]
         raise NoData(host, rrtype) if host in A or host == "nodata.test" else NoSuchDomain(host, rrtype)
+
+    async def srv(self, name: str) -> list[Srv]:
+        domain = name.removeprefix("_submission._tcp.")
+        if domain == "srvdown.test":
+            raise DnsDown(name, "SRV")
+        if domain in SRV:
+            return SRV[domain]
+        raise NoSuchDomain(name, "SRV")
+
+    async def canonical(self, host: str) -> tuple[str, bool]:
+        return f"real.{host}", host == "a.test"
 
     async def native(self, host: str, *, family: int = 0) -> list[str]:
         return ["127.0.0.1"] if host == "localhost" else await self.addresses(host, family=family)
@@ -140,8 +159,9 @@ def test_name_servers_down_defers() -> None:
     assert failure.text.endswith("name=mxdown.test type=MX: Host not found, try again")
 
 
-def test_unusable_mx_answer_defers() -> None:
-    assert not refusal("mxbad.test").hard
+def test_unusable_mx_answer_is_final() -> None:
+    failure = refusal("mxbad.test")
+    assert (failure.hard, failure.dsn) == (True, "5.4.4")
 
 
 def test_mx_error_can_be_ignored() -> None:
@@ -199,5 +219,66 @@ def test_address_preference() -> None:
 
 def test_address_of_a_family_that_is_off() -> None:
     failure = refusal("2001:db8::1", literal=True)
-    assert not failure.hard
-    assert "inet_protocols" in failure.text
+    assert (failure.hard, failure.dsn) == (True, "5.4.4")
+    assert failure.text == "Name service error for 2001:db8::1: invalid host or domain name"
+
+
+def test_an_answer_that_a_filter_emptied_is_later() -> None:
+    failure = refusal("mxdropped.test")
+    text = "Error looking up name=mxdropped.test type=MX: DNS reply filter drops all results"
+    assert (failure.hard, failure.dsn, failure.text) == (False, "4.7.0", text)
+
+
+def test_what_dns_cannot_tell_now_is_not_asked_elsewhere() -> None:
+    failure = refusal("down.test", literal=True, lookup=("native", "dns"))
+    assert (failure.hard, failure.dsn) == (False, "4.4.3")
+
+
+def test_names_of_aliases() -> None:
+    assert hosts("a.test", literal=True) == ["a.test"]
+    assert hosts("c.test", literal=True, cname_overrides=True) == ["real.c.test"]
+    # Proven aliases count in any case.
+    assert hosts("a.test", literal=True, dnssec=True) == ["real.a.test"]
+    assert hosts("c.test", literal=True, dnssec=True) == ["c.test"]
+
+
+def by_service(domain: str, seed: int = 1, **settings: Any) -> list[Server]:
+    given = Settings("mta.example", (4,), OWN, srv=frozenset({"submission"}), **settings)
+    directory = Directory(Names(), given, random.Random(seed))
+    return asyncio.run(directory.servers(Destination(domain, 587, service="submission")))
+
+
+def test_srv_by_priority_and_weight() -> None:
+    first = [by_service("srv.test", seed)[0] for seed in range(100)]
+    assert {server.relay for server in first} == {"a.test[192.0.2.1]:587", "b.test[192.0.2.2]:588"}
+    assert sum(server.host == "b.test" for server in first) > 70
+    assert by_service("srv.test")[-1].relay == "c.test[192.0.2.3]:26"
+
+
+def test_srv_only_for_services_that_are_named() -> None:
+    assert hosts("plain.test", srv=frozenset({"other"})) == ["plain.test"]
+
+
+def srv_failure(domain: str, **settings: Any) -> Failure:
+    with pytest.raises(SiteError) as caught:
+        by_service(domain, **settings)
+    return caught.value.failure
+
+
+def test_srv_failures() -> None:
+    assert (srv_failure("plain.test").dsn, srv_failure("plain.test").hard) == ("5.4.4", True)
+    assert (srv_failure("srvnull.test").dsn, srv_failure("srvnull.test").hard) == ("5.1.0", True)
+    assert (srv_failure("srvdown.test").dsn, srv_failure("srvdown.test").hard) == ("4.4.3", False)
+    assert srv_failure("srvgone.test").hard
+    assert not srv_failure("srvsick.test").hard
+
+
+def test_srv_fallback() -> None:
+    assert [server.relay for server in by_service("plain.test", srv_fallback=True)] == ["plain.test[192.0.2.7]:587"]
+    assert srv_failure("plain.test", ignore_srv_error=True).hard
+    A["srvdown.test"] = ["192.0.2.8"]
+    try:
+        assert by_service("srvdown.test", ignore_srv_error=True)[0].address == "192.0.2.8"
+        assert by_service("srvdown.test", srv_fallback=True)[0].address == "192.0.2.8"
+    finally:
+        del A["srvdown.test"]

@@ -26,6 +26,13 @@ def test_domain_and_port() -> None:
     assert smtp("example.com:submissions") == [Destination("example.com", 465)]
 
 
+def test_the_service_is_kept_for_srv_but_not_in_brackets() -> None:
+    assert smtp("example.com:submissions")[0].service == "submissions"
+    assert smtp("example.com")[0].service == "smtp"
+    assert smtp("[example.com]:submissions")[0].service == ""
+    assert lmtp("inet:example.com:lmtp")[0].service == "lmtp"
+
+
 def test_brackets_turn_off_mx() -> None:
     assert smtp("[mail.example]:2525") == [Destination("mail.example", 2525, literal=True)]
     assert smtp("[192.0.2.1]") == [Destination("192.0.2.1", 25, literal=True)]

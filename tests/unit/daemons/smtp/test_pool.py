@@ -76,8 +76,8 @@ def test_the_freshest_first() -> None:
 def test_limits_of_age_and_use() -> None:
     async def scene(pool: Pool) -> None:
         assert not pool.give(connection(age=11), "a.example")
-        assert not pool.give(connection(uses=3), "a.example")
-        assert pool.give(connection(uses=2, age=9), "a.example")
+        assert not pool.give(connection(uses=4), "a.example")
+        assert pool.give(connection(uses=3, age=9), "a.example")  # used again twice
 
     with_pool(scene, age=10, uses=3)
 

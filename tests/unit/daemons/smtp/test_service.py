@@ -5,6 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 
 from estafeta.config.instance import Config
+from estafeta.daemons.smtp.connection import UNUSABLE
 from estafeta.daemons.smtp.nexthop import services_file
 from estafeta.daemons.smtp.service import bind_addresses, directory_settings, manner_of
 
@@ -35,9 +36,16 @@ def test_lmtp_has_settings_of_its_own() -> None:
     assert manner_of(conf, conf.client("smtp"), {}, lmtp=False).mail_timeout == 8
 
 
-def test_discarded_keywords() -> None:
-    conf = Config.for_test(smtp_discard_ehlo_keywords="pipelining, dsn, silent-discard")
-    assert manner_of(conf, conf.client("smtp"), {}, lmtp=False).discard == {"PIPELINING", "DSN"}
+def test_what_is_no_bind_address_is_not_used() -> None:
+    for name, text in (("smtp_bind_address", "::1"), ("smtp_bind_address6", "127.0.0.1"), ("smtp_bind_address", "x")):
+        settings = Config.for_test(**{name: text}).client("smtp")
+        assert UNUSABLE in bind_addresses(settings, frozenset()).values()
+
+
+def test_srv_settings() -> None:
+    conf = Config.for_test(use_srv_lookup="submission, submissions", allow_srv_lookup_fallback="yes")
+    found = directory_settings(conf, conf.client("smtp"), frozenset())
+    assert (found.srv, found.srv_fallback, found.ignore_srv_error) == ({"submission", "submissions"}, True, False)
 
 
 def test_protocols() -> None:

@@ -135,3 +135,31 @@ def test_bytes_or_pieces_make_no_difference(parts: list[bytes]) -> None:
 def test_any_bytes_are_borne(raw: bytes) -> None:
     for reply in replies(raw):
         assert reply.text.isprintable()
+
+
+def rewritten(raw: bytes, rules: dict[str, str]) -> list[Reply]:
+    reader, found = ReplyReader(), []
+    reader.rewrite = rules.get
+    reader.feed(raw)
+    while (reply := reader.next_reply()) is not None:
+        found.append(reply)
+    return found
+
+
+def test_lines_are_rewritten_before_they_mean_anything() -> None:
+    (reply,) = rewritten(b"550 5.1.1 no\r\n", {"550 5.1.1 no": "450 4.1.1 later"})
+    assert (reply.code, reply.dsn, reply.garbled) == (450, "4.1.1", False)
+
+
+def test_noise_that_was_rewritten_is_no_noise() -> None:
+    (reply,) = rewritten(b"noise\r\n550 5.1.1 no\r\n", {"noise": "250-filler"})
+    assert (reply.kind, reply.text) == (5, "250-filler 550 5.1.1 no")
+    (reply,) = rewritten(b"other\r\n550 5.1.1 no\r\n", {"noise": "250-filler"})
+    assert reply.garbled
+
+
+def test_a_line_that_was_cut_is_known_by_its_beginning() -> None:
+    reader = ReplyReader()
+    reader.feed(b"250 ok\r\n550 " + b"x" * 3000 + b"\r\n")
+    assert reader.next_reply() is not None and reader.cut == ""
+    assert reader.next_reply() is not None and reader.cut == "550 " + "x" * 26
