@@ -24,6 +24,7 @@ from estafeta.commands.options import Option, UsageError, parse_options
 from estafeta.commands.terminal import Terminal
 from estafeta.config.instance import Config, ConfigError
 from estafeta.skeleton.log import for_command
+from estafeta.tables import settings
 from estafeta.tables.index import TRANSPARENT, TYPES, open_table
 from estafeta.tables.index_update import IGNORE, REPLACE, WARN, WRITABLE, IndexUpdate, open_update
 from estafeta.tables.source import alias_entries, is_utf8, map_entries
@@ -50,7 +51,7 @@ class Job:
     incremental: bool = False
     flags: Flags = field(default_factory=Flags)
     on_duplicate: str = WARN
-    nul: bool = True
+    nul: bool | None = None
     inherit_mode: bool = True
     as_owner: bool = True
     headers: bool = False
@@ -73,6 +74,7 @@ def run(job: Job, words: list[str]) -> int:
         options, job.tables = parse_options(job.program, words, job.letters)
         conf = _configuration(options)
         for_command(job.program, conf)
+        settings.take(conf, daemon=False)
         _apply(job, options, conf)
         return _act(job)
     except UsageError:
@@ -84,6 +86,7 @@ def run(job: Job, words: list[str]) -> int:
     except ConfigError as error:
         log.fatal(str(error))
     finally:
+        settings.reset()
         log.install(before)
     return 1
 
@@ -210,6 +213,9 @@ async def _ask(job: Job, table: Table, key: str) -> str | None:
     if not key and table.indexed:
         return None
     value = await table.get(key)
+    if value == "":
+        log.warning(f"table {table.spec}: key {key}: empty string result is not allowed")
+        log.warning(f"table {table.spec} should return NO RESULT in case of NOT FOUND")
     if value is not None and job.flags.utf8 and not is_utf8(value):
         log.warning(
             f'{table.spec}: key "{key}": non-UTF-8 value "{_without_bytes(value)}": '

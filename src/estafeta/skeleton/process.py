@@ -27,6 +27,8 @@ import uvloop
 from estafeta.base import log
 from estafeta.config.main_cf import ConfigError
 from estafeta.tables import maps, unix
+from estafeta.tables import settings as table_settings
+from estafeta.tables.table import TableError
 
 from . import privileges
 from .accept import DatagramDoor, Door, PassDoor, StreamDoor, TriggerDoor, describe
@@ -78,14 +80,15 @@ def run(launch: Launch, channel: socket.socket) -> NoReturn:
     code = 1
     try:
         os.chdir(conf.queue_directory)
+        table_settings.take(conf, daemon=True)
         service = load(launch.target)(launch.context)
         loop = uvloop.new_event_loop()
         asyncio.set_event_loop(loop)
         loop.set_exception_handler(_report)
         sink.use_loop(loop.call_later)
         code = loop.run_until_complete(Process(launch, channel, service, sink).live())
-    except (ConfigError, OSError, ValueError, RuntimeError) as reason:
-        log.fatal(str(reason) if isinstance(reason, ConfigError) else describe(reason))
+    except (ConfigError, TableError, OSError, ValueError, RuntimeError) as reason:
+        log.fatal(str(reason) if isinstance(reason, ConfigError | TableError) else describe(reason))
     except BaseException as reason:
         log.panic(describe(reason))
     finally:

@@ -21,6 +21,7 @@ from typing import Protocol
 from estafeta.base import log
 from estafeta.base.fs_identity import acting_as
 from estafeta.base.users import UsersDown, find_user
+from estafeta.tables import settings
 from estafeta.tables.cache_file import CacheFile, CacheFileError
 from estafeta.tables.index import TYPES, split_spec
 from estafeta.tables.table import TableError
@@ -62,9 +63,12 @@ class CacheStore(ABC):
         Raises TableError for a type that cannot be written, a file that another process holds, and a folder that
         cannot be written; it says what to do.
         """
-        kind, name = split_spec(map_text.strip())
-        if kind == "internal":
+        map_text = map_text.strip()
+        if map_text.partition(":")[0] == "internal":
             return MemoryStore(map_text)
+        kind, name = split_spec(map_text)
+        if map_text.startswith("proxy:"):
+            _check_approved(f"{kind}:{name}")
         if kind not in SUFFIX:
             known = " ".join(sorted((*SUFFIX, "internal")))
             if kind not in TYPES:
@@ -275,6 +279,17 @@ def _owner(conf: CacheConf) -> tuple[int, int]:
             f"mail_owner: no user {conf.mail_owner}", f"make the account: adduser --system {conf.mail_owner}"
         )
     return user.uid, user.gid
+
+
+def _check_approved(table: str) -> None:
+    approved = settings.in_force.proxy_write
+    if approved is None or table in approved:
+        return
+    log.warning(f'request for unapproved table: "{table}"')
+    log.warning(f"to approve this table for read-write access, list proxy:{table} in main.cf:proxy_write_maps")
+    raise TableError(
+        f'proxywrite service is not configured for table "{table}"', f"list proxy:{table} in main.cf:proxy_write_maps"
+    )
 
 
 def _safe_path(spec: str, path: str, uid: int, conf: CacheConf) -> str:

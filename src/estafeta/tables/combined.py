@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import random
 
+from estafeta.tables.braces import members_of
 from estafeta.tables.index import open_table
-from estafeta.tables.inline import braced_members
 from estafeta.tables.table import Flags, LoadedTable, Table, TableDown, TableError
 
 
@@ -17,8 +17,8 @@ class _Combined(Table):
 
     def __init__(self, kind: str, name: str, flags: Flags) -> None:
         self.spec = f"{kind}:{name}"
-        members = braced_members(name)
-        if not members:
+        members = members_of(name)
+        if not members or not all(":" in member for member in members):
             raise TableError(f'bad syntax: "{self.spec}"; need "{kind}:{{type:name...}}"')
         self._tables = [open_table(member, flags) for member in members]
         if any(table.changed() for table in self._tables):
@@ -64,7 +64,7 @@ class RandomTable(LoadedTable):
 
     def __init__(self, kind: str, name: str, flags: Flags) -> None:
         self.spec = f"{kind}:{name}"
-        members = braced_members(name)
+        members = members_of(name)
         if not members:
             raise TableError(f'bad syntax: "{self.spec}"; need "{kind}:{{value...}}"')
         self._values = members

@@ -11,12 +11,16 @@ from importlib import import_module
 from typing import Protocol, cast
 from weakref import WeakValueDictionary
 
+from estafeta.base import log
+from estafeta.tables import settings
 from estafeta.tables.table import Flags, Table, TableError
 
 TYPES: dict[str, str] = {
     "btree": "estafeta.tables.indexed:IndexedTable",
+    "cdb": "estafeta.tables.cdb:CdbTable",
     "cidr": "estafeta.tables.cidr:CidrTable",
     "dbm": "estafeta.tables.indexed:IndexedTable",
+    "debug": "estafeta.tables.debug:DebugTable",
     "environ": "estafeta.tables.environ:EnvironTable",
     "fail": "estafeta.tables.fail:FailTable",
     "hash": "estafeta.tables.indexed:IndexedTable",
@@ -30,7 +34,9 @@ TYPES: dict[str, str] = {
     "randmap": "estafeta.tables.combined:RandomTable",
     "regexp": "estafeta.tables.regexp:RegexpTable",
     "sdbm": "estafeta.tables.indexed:IndexedTable",
+    "socketmap": "estafeta.tables.socketmap:SocketmapTable",
     "static": "estafeta.tables.static:StaticTable",
+    "tcp": "estafeta.tables.tcp:TcpTable",
     "texthash": "estafeta.tables.texthash:TextHashTable",
     "unionmap": "estafeta.tables.combined:UnionTable",
     "unix": "estafeta.tables.unix:UnixTable",
@@ -38,10 +44,6 @@ TYPES: dict[str, str] = {
 
 TRANSPARENT = ("proxy", "proxywrite")
 """`proxy:hash:/x` is `hash:/x`: Postfix asks proxymap(8) to open it; here the process opens it itself."""
-
-
-NAMELESS = ("internal",)
-"""Types that need no name behind the colon."""
 
 
 class Opener(Protocol):
@@ -59,6 +61,8 @@ def open_table(spec: str, flags: Flags = Flags(), *, anew: bool = False) -> Tabl
     Raises TableError, with the remedy, for an unknown type and for a table that cannot be used.
     """
     kind, name = split_spec(spec)
+    if not flags.trusted:
+        _check_approved(spec, f"{kind}:{name}")
     key = (f"{kind}:{name}", flags)
     table = None if anew else _opened.get(key)
     if table is None:
@@ -73,9 +77,24 @@ def split_spec(spec: str) -> tuple[str, str]:
     kind, _, name = spec.partition(":")
     while kind in TRANSPARENT and name:
         kind, _, name = name.partition(":")
-    if not kind or not (name or kind in NAMELESS):
+    if not kind or not name:
         raise TableError(f'open dictionary: expecting "type:name" form instead of "{spec}"')
     return kind, name
+
+
+def _check_approved(spec: str, table: str) -> None:
+    """Postfix's proxymap(8) opens nothing that its lists do not name. Raises TableError."""
+    service = spec.partition(":")[0]
+    if service not in TRANSPARENT:
+        return
+    approved, name = settings.in_force.proxy_read, "proxy_read_maps"
+    if service == "proxywrite":
+        approved, name = settings.in_force.proxy_write, "proxy_write_maps"
+    if approved is None or table in approved:
+        return
+    log.warning(f'request for unapproved table: "{table}"')
+    log.warning(f"to approve this table for read-only access, list proxy:{table} in main.cf:{name}")
+    raise TableError(f'proxymap service is not configured for table "{table}"', f"list proxy:{table} in main.cf:{name}")
 
 
 def _opener(kind: str, spec: str) -> Opener:

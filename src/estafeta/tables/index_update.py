@@ -14,7 +14,8 @@ import lmdb
 
 from estafeta.base import log
 from estafeta.base.fs_identity import acting_as
-from estafeta.tables.index_build import FIRST_MAP, LARGEST_MAP, Meta, write_index
+from estafeta.tables import cdb_file
+from estafeta.tables.index_build import FIRST_MAP, LARGEST_MAP, Meta, draft_beside, sync_folder, write_index
 from estafeta.tables.indexed import IndexedTable
 from estafeta.tables.lmdb_env import LONGEST_KEY, MAGIC_END, encode, has_magic
 from estafeta.tables.source import Stamp
@@ -23,7 +24,7 @@ from estafeta.tables.table import Flags, TableError
 WARN, REPLACE, IGNORE = "warn", "replace", "ignore"
 """What a second entry with the same key does: complain and stay out, take the place of the first, stay out silently."""
 
-WRITABLE = ("hash", "btree", "dbm", "sdbm", "lmdb")
+WRITABLE = ("hash", "btree", "cdb", "dbm", "sdbm", "lmdb")
 
 
 class IndexUpdate(ABC):
@@ -65,15 +66,25 @@ class IndexUpdate(ABC):
 
 
 def open_update(
-    kind: str, name: str, flags: Flags, *, truncate: bool, create: bool, on_duplicate: str, mode: int, nul: bool
+    kind: str, name: str, flags: Flags, *, truncate: bool, create: bool, on_duplicate: str, mode: int, nul: bool | None
 ) -> IndexUpdate:
-    """Begin to write to `FILE.db` or `FILE.lmdb`.
+    """Begin to write to `FILE.db`, `FILE.lmdb` or `FILE.cdb`.
 
     truncate: begin with an empty table. create: make the file if it is not there. mode: permissions of a new file.
-    nul: keys and values of an lmdb file end in a NUL. Raises TableError, with Postfix's words.
+    nul: whether keys and values of an lmdb or cdb file end in a NUL; None: as is usual there. Raises TableError, with
+    Postfix's words.
     """
     if kind == "lmdb":
-        return _InPlace(name, flags, truncate=truncate, create=create, on_duplicate=on_duplicate, mode=mode, nul=nul)
+        ends = nul is not False
+        return _InPlace(name, flags, truncate=truncate, create=create, on_duplicate=on_duplicate, mode=mode, nul=ends)
+    if kind == "cdb":
+        if not (truncate and create):
+            raise TableError(
+                "dict_cdb_open: inappropriate open flags for cdb database - "
+                "specify O_RDONLY or O_WRONLY|O_CREAT|O_TRUNC",
+                f"a cdb file is only made anew: run postmap {kind}:{name}",
+            )
+        return _Constant(name, flags, on_duplicate=on_duplicate, mode=mode, nul=bool(nul))
     return _Replacement(kind, name, flags, truncate=truncate, create=create, on_duplicate=on_duplicate, mode=mode)
 
 
@@ -137,6 +148,44 @@ class _Replacement(IndexUpdate):
             ) from None
         with acting_as(0, 0):
             write_index(self._index, raw, meta, mode=mode, owner=(old.st_uid, old.st_gid))
+
+
+class _Constant(IndexUpdate):
+    """A new cdb file."""
+
+    def __init__(self, name: str, flags: Flags, *, on_duplicate: str, mode: int, nul: bool) -> None:
+        super().__init__("cdb", name, flags, on_duplicate=on_duplicate, mode=mode)
+        self.shown = name
+        self._path = f"{name}.cdb"
+        self._nul = b"\0" if nul else b""
+        self._entries: dict[str, str] = {}
+        folder = os.path.dirname(name) or "."
+        if not os.path.isdir(folder):
+            raise TableError(f"open database {self._path}: No such file or directory", "make its folder")
+
+    def delete(self, key: str) -> bool:
+        return self._entries.pop(self._flags.key(key), None) is not None
+
+    def save(self) -> None:
+        nul = self._nul
+        entries = ((encode(key) + nul, encode(value) + nul) for key, value in self._entries.items())
+        try:
+            with draft_beside(self._path) as draft:
+                with open(draft, "wb") as file:
+                    cdb_file.write(file, entries)
+                    os.fchmod(file.fileno(), self._mode)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.rename(draft, self._path)
+                sync_folder(os.path.dirname(self._path) or ".")
+        except OSError as error:
+            raise TableError(f"open database {self._path}: {error.strerror}") from None
+
+    def _has(self, key: str) -> bool:
+        return key in self._entries
+
+    def _set(self, key: str, value: str) -> None:
+        self._entries[key] = value
 
 
 class _InPlace(IndexUpdate):

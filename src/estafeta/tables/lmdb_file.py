@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,7 +16,7 @@ import lmdb
 
 from estafeta.base import log
 from estafeta.tables.lmdb_env import LONGEST_KEY, Environment, decode, encode, environment
-from estafeta.tables.source import Stamp
+from estafeta.tables.source import Stamp, is_hidden
 from estafeta.tables.table import Flags, Table, TableDown, TableError
 
 LOCK_WAIT = 10.0
@@ -30,9 +31,8 @@ class LmdbTable(Table):
         self._path = f"{name}.lmdb"
         self._flags = flags
         self._environment = self._opened(name)
-        self._stamp = Stamp.of_path(self._path)
-        source = Stamp.of_path(name)
-        if source is not None and self._stamp is not None and source.modified > self._stamp.modified:
+        source, made = Stamp.of_path(name), Stamp.of_path(self._path)
+        if source is not None and made is not None and source.modified > made.modified:
             log.warning(f"database {self._path} is older than source file {name}")
 
     async def get(self, key: str) -> str | None:
@@ -56,8 +56,11 @@ class LmdbTable(Table):
                 yield decode(key), decode(value)
 
     def changed(self) -> bool:
-        now = Stamp.of_path(self._path)
-        return now is not None and self._stamp is not None and now.inode != self._stamp.inode
+        # It is written in place; only another file in its place is a change. The held file tells a process in a chroot.
+        held, now = os.fstat(self._environment.fd), Stamp.of_path(self._path)
+        if now is None:
+            return not held.st_nlink and is_hidden(self._path)
+        return now.inode != held.st_ino
 
     def _read(self, raw: bytes) -> str | None:
         try:

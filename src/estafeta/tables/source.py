@@ -74,14 +74,14 @@ class Watch:
             return True
         seen = Stamp.of_path(self.path)
         if seen is None:
-            return _hidden(self.path) and not held.st_nlink
+            return is_hidden(self.path) and not held.st_nlink
         return seen != self.stamp
 
     def __del__(self) -> None:
         os.close(self._fd)
 
 
-def _hidden(path: str) -> bool:
+def is_hidden(path: str) -> bool:
     """Whether not even the file's folder can be seen from here: a chroot."""
     return not os.path.isdir(os.path.dirname(path) or ".")
 

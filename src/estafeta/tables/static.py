@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from estafeta.tables.table import Flags, LoadedTable
+from estafeta.tables.braces import inside
+from estafeta.tables.table import Flags, LoadedTable, TableError
 
 
 class StaticTable(LoadedTable):
@@ -11,7 +12,13 @@ class StaticTable(LoadedTable):
 
     def __init__(self, kind: str, name: str, flags: Flags) -> None:
         self.spec = f"{kind}:{name}"
-        self._value = name[1:-1].strip() if name.startswith("{") and name.endswith("}") else name
+        self._value = name
+        if name.startswith("{"):
+            braced = inside(name)
+            if braced is None:
+                problem = "syntax error after '}'" if "}" in name else "missing '}'"
+                raise TableError(f'bad static:name syntax: {problem} in "{name}"', "close the brace, or write none")
+            self._value = braced
 
     def lookup(self, key: str) -> str | None:
         return self._value

@@ -38,6 +38,8 @@ class Flags:
     index must be built from it. substitute: pattern tables may put parts of the key into the result (`$1`);
     off where the result decides about privileges (aliases, virtual mailbox owners).
     utf8: keys and values must be UTF-8. build: an index that is missing or out of date may be built here.
+    trusted: the result decides about privileges, so a server that nobody vouches for (tcp, socketmap) is refused, and
+    `proxy:` is passed over: the table is opened here in any case.
     base64_files: values are lists of files, kept as base64 (`postmap -F`).
     """
 
@@ -47,6 +49,7 @@ class Flags:
     utf8: bool = True
     build: bool = True
     base64_files: bool = False
+    trusted: bool = False
 
     def key(self, key: str) -> str:
         """The key as an indexed table with these flags keeps it."""

@@ -10,6 +10,7 @@ In a chroot there is no passwd file. A process that is about to enter one leaves
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures.thread  # noqa: F401 - threads are asked for in a chroot, too late to load it
 import contextlib
 import grp
 import os

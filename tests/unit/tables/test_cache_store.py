@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -127,9 +128,9 @@ def test_a_killed_process_leaves_a_good_file(tmp_path: Path) -> None:
     child = os.fork()
     if child == 0:
         store = CacheStore.open(spec, conf)
-        for number in range(100_000):
-            store.put(f"k{number}", "v" * 100)
-            if number > 3000 and (tmp_path / "cache.db").stat().st_size > 100_000:
+        for number in count():
+            store.put(f"k{number % 5000}", "v" * 100)
+            if (tmp_path / "cache.db").stat().st_size > 100_000:
                 os.kill(os.getpid(), signal.SIGKILL)
         os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL

@@ -15,7 +15,8 @@ class LookupTables:
         least=1,
     )
     default_cache_db_type = text(
-        "btree", "The table type of the caches that programs write for themselves.", pending=True
+        "btree",
+        "The table type of the caches that programs write for themselves: btree, hash, lmdb or internal.",
     )
     lmdb_map_size = number(
         "16777216",
@@ -39,13 +40,11 @@ class LookupTables:
         "How long a query to a socketmap server may be, in bytes. A longer one is answered as not found, with a "
         "warning.",
         least=1,
-        pending=True,
     )
     socketmap_max_reply_size = number(
         "100000",
         "How long a reply of a socketmap server may be, in bytes. A longer one counts as a failure.",
         least=1,
-        pending=True,
     )
     proxy_read_maps = words(
         "$local_recipient_maps $mydestination $virtual_alias_maps $virtual_alias_domains "
@@ -80,13 +79,13 @@ class LookupTables:
         "$authorized_submit_users $smtpd_authorized_verp_clients $smtpd_authorized_xclient_hosts "
         "$smtpd_authorized_xforward_hosts $lmtp_tls_loglevel_maps $postscreen_tls_loglevel_maps "
         "$smtp_tls_loglevel_maps $smtpd_tls_loglevel_maps",
-        "The tables that Postfix's proxymap service may read for others. Our programs open tables themselves before "
-        "they give up their rights, so the list is not needed.",
+        "The tables that may be opened for reading as proxy:type:name. Our programs open them themselves, before they "
+        "give up their rights; one that is named with proxy: and is not in the list is not opened all the same.",
     )
     proxy_write_maps = words(
         "$smtp_sasl_auth_cache_name $lmtp_sasl_auth_cache_name $address_verify_map $postscreen_cache_map",
-        "The tables that Postfix's proxymap service may write for others. Our programs write their own caches, so "
-        "the list is not needed.",
+        "The tables that may be opened for writing as proxy:type:name. Our programs write their caches themselves; one "
+        "that is named with proxy: and is not in the list is not opened all the same.",
     )
 
 

@@ -1,0 +1,106 @@
+"""socketmap: a server of Sendmail's protocol, netstrings over TCP or a local socket: socketmap_table(5).
+
+socketmap:inet:host:port:name    socketmap:unix:path:name
+name SPACE key -> OK SPACE value | NOTFOUND | TEMP, TIMEOUT or PERM SPACE reason
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from estafeta.base import log
+from estafeta.tables import settings
+from estafeta.tables.conversation import Conversation, Endpoint, Failure
+from estafeta.tables.source import is_utf8
+from estafeta.tables.table import Flags, Table, TableDown, TableError
+
+LONGEST_LENGTH = 10
+"""Digits before a netstring's colon."""
+
+FAILURES = {"TEMP": "temporary", "TIMEOUT": "timeout", "PERM": "permanent"}
+
+
+class SocketmapTable(Table):
+    indexed = False
+
+    def __init__(self, kind: str, name: str, flags: Flags) -> None:
+        self.spec = f"{kind}:{name}"
+        self._flags = flags
+        if flags.trusted:
+            raise TableError(
+                f"{self.spec} map is not allowed for security-sensitive data", "use a table that is a file of ours"
+            )
+        self._longest_query = settings.in_force.socketmap_query
+        self._longest_reply = settings.in_force.socketmap_reply
+        server, colon, self._map = name.rpartition(":")
+        if not colon:
+            raise TableError(f"{kind} requires server:socketmap argument", _HOW_TO_WRITE)
+        self._server = Conversation(_endpoint(server), limit=self._longest_reply + 1)
+
+    async def get(self, key: str) -> str | None:
+        if self._flags.utf8 and not is_utf8(key):
+            log.warning(f"{self.spec}: non-UTF-8 key: malformed UTF-8 or invalid codepoint")
+            return None
+        question = f"{self._map} {key}".encode("utf-8", "surrogateescape")
+        if len(question) > self._longest_query:
+            log.warning(
+                f"{self.spec}: query of {len(question)} bytes is longer than socketmap_max_query_size: not asked"
+            )
+            return None
+        try:
+            reply = await self._server.ask(b"%d:%b," % (len(question), question), self._netstring)
+        except Failure as error:
+            log.warning(f"table {self.spec} lookup error: {error}")
+            raise TableDown(f"table {self.spec}: query error: {error}") from None
+        return self._value(key, reply)
+
+    def close(self) -> None:
+        self._server.close()
+
+    def _value(self, key: str, reply: bytes) -> str | None:
+        # Tables elsewhere cannot hold a NUL: what is behind it is nobody's.
+        status, _, value = reply.partition(b"\0")[0].decode("utf-8", "surrogateescape").partition(" ")
+        if status == "NOTFOUND" or (status == "OK" and reply == b"OK"):
+            return None
+        if status != "OK":
+            reason = f": {value}" if value else ""
+            log.warning(f"{self.spec} socketmap server {FAILURES.get(status, 'unknown')} error{reason}")
+            raise TableDown(f"table {self.spec}: query error{reason}")
+        if self._flags.utf8 and not is_utf8(value):
+            log.warning(f'{self.spec}: key "{key}": non-UTF-8 value: malformed UTF-8 or invalid codepoint')
+            raise TableDown(f"table {self.spec}: query error: the value is not UTF-8")
+        return value
+
+    async def _netstring(self, reader: asyncio.StreamReader) -> bytes:
+        digits = b""
+        while (char := await reader.readexactly(1)) != b":":
+            digits += char
+            if not char.isdigit():
+                raise Failure("input format error")
+            if len(digits) > LONGEST_LENGTH:
+                raise Failure("input exceeds size limit")
+        if not digits:
+            raise Failure("input format error")
+        if int(digits) > self._longest_reply:
+            raise Failure("input exceeds size limit")
+        content = await reader.readexactly(int(digits) + 1)
+        if content[-1:] != b",":
+            raise Failure("input format error")
+        return content[:-1]
+
+
+_HOW_TO_WRITE = "write socketmap:inet:host:port:name or socketmap:unix:path:name"
+
+
+def _endpoint(server: str) -> Endpoint:
+    transport, colon, place = server.partition(":")
+    if not colon:
+        raise TableError(f'need service transport:endpoint instead of "{server}"', _HOW_TO_WRITE)
+    if transport == "unix" and place:
+        return Endpoint.unix(place)
+    if transport != "inet":
+        raise TableError(f"invalid transport name: {transport} in service: {server}", _HOW_TO_WRITE)
+    try:
+        return Endpoint.inet(place)
+    except ValueError as error:
+        raise TableError(str(error), _HOW_TO_WRITE) from None
