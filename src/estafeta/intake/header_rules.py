@@ -12,28 +12,22 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from estafeta.intake.mapping import HEADER_RECIPIENT, HEADER_SENDER, Mapping
-from estafeta.mail import header, mailboxes
+from estafeta.mail import header
 from estafeta.mail.address import MAILER_DAEMON, quote
+from estafeta.mail.address_field import RECIPIENTS, SENDERS, replaced
 from estafeta.mail.dates import mail_date, message_id_stamp
 from estafeta.mail.phrase import phrase
 
 if TYPE_CHECKING:
     from estafeta.config.instance import Config
+    from estafeta.mail.mailboxes import Mailbox
 
-SENDERS = frozenset(
-    b"disposition-notification-to errors-to from reply-to return-receipt-to sender "
-    b"resent-from resent-reply-to resent-sender".split()
-)
-RECIPIENTS = frozenset(b"apparently-to bcc cc mail-followup-to to resent-bcc resent-cc resent-to".split())
 ASKED_FOR = frozenset(b"date from message-id to cc resent-date resent-from resent-message-id".split())
 
 RESENT = frozenset(
     b"resent-bcc resent-cc resent-date resent-from resent-message-id resent-reply-to resent-sender resent-to".split()
 )
 """One of these makes the message a resent one: RFC 5322 3.6.6."""
-
-FOLD_AT = 70
-"""A rewritten address list gets line breaks where a line would become longer."""
 
 # The addresses of most mail need no completing: `Ann Lee <ann@a.example>, bob@b.example`, whatever the folding. One
 # pattern tells so without looking at each token. Possessive throughout: it never goes back.
@@ -42,6 +36,10 @@ _COMPLETE = _ATOM + rb"(?:\." + _ATOM + rb")*+@" + _ATOM + rb"(?:\." + _ATOM + r
 _NAMED = rb"(?:\"[^\"\\]*+\")?+[^\x00()<>@,:;\\\"\[\]]*+<" + _COMPLETE + rb">"
 _ONE = rb"[ \t\r\n]*+(?:" + _COMPLETE + rb"|" + _NAMED + rb")[ \t\r\n]*+"
 _ALL_COMPLETE = re.compile(_ONE + rb"(?:," + _ONE + rb")*+")
+
+
+_BLANK_BEFORE_COLON = re.compile(rb"^([!-9;-~]++)[ \t]++:", re.MULTILINE)
+"""An obsolete form that not everybody takes for a field: RFC 5322 4.5."""
 
 
 @dataclass(slots=True)
@@ -74,7 +72,7 @@ class HeaderRules:
 
     def __init__(self, conf: Config, mapping: Mapping) -> None:
         self._mapping = mapping
-        self._drop = frozenset(name.lower().rstrip(":").encode() for name in conf.message_drop_headers)
+        self._drop = frozenset(name.lower().encode() for name in conf.message_drop_headers)
         self._limit = conf.header_size_limit
         self._token_limit = conf.header_address_token_limit
         self._always_add = conf.always_add_missing_headers
@@ -92,6 +90,8 @@ class HeaderRules:
     async def apply(self, head: bytes, author: Author) -> tuple[bytes, Seen]:
         """The header as it is stored (fields only, no empty line), and what was in it. Raises TableDown."""
         seen = Seen()
+        if b" :" in head or b"\t:" in head:
+            head = _BLANK_BEFORE_COLON.sub(rb"\1:", head)
         rewrite = author.context == "local" or bool(self._remote_domain)
         pieces: list[bytes] = []
         done = 0
@@ -138,44 +138,22 @@ class HeaderRules:
     async def _rewritten(self, raw: bytes, each: header.Field, author: Author) -> bytes | None:
         """The field with its addresses mapped; None if none of them changes."""
         at = each.value - each.start
-        if self._mapping.plain and _ALL_COMPLETE.fullmatch(raw, at):
+        if self._mapping.plain and len(raw) < self._token_limit and _ALL_COMPLETE.fullmatch(raw, at):
             return None
-        end = len(raw) - 2 if raw.endswith(b"\r\n") else len(raw)
-        text = raw[at:end].decode("utf-8", "surrogateescape")
         kind = HEADER_SENDER if each.name in SENDERS else HEADER_RECIPIENT
-        pieces: list[str] = []
-        done = 0
-        changed = False
-        column = at
-        for box in mailboxes.scan(text, self._token_limit):
-            new = await self._mapping.mapped(
+
+        async def mapped(box: Mailbox) -> str:
+            return await self._mapping.mapped(
                 box.address, kind, author.context, quoted=box.quoted, queue_id=author.queue_id
             )
-            # what is left of the entry before with the comma, the name in this one, the address
-            rest, name = text[done : box.entry], text[box.entry : box.start]
-            if not box.separated:
-                rest += ","
-            if new == box.address and not mailboxes.has_route(text, box):
-                written = text[box.start : box.end]
-            else:
-                written, changed = quote(new), True
-            if done and column + len(rest) + len(name) + len(written) > FOLD_AT and "\n" not in name:
-                name = "\r\n\t" + name.lstrip()
-            done = box.end
-            latest = rest + name + written
-            pieces.append(latest)
-            newline = latest.rfind("\n")
-            column = len(latest) - newline if newline >= 0 else column + len(latest)
-        if not changed:
-            return None
-        pieces.append(text[done:])
-        return raw[:at] + "".join(pieces).encode("utf-8", "surrogateescape") + raw[end:]
+
+        return await replaced(raw, at, mapped, self._token_limit)
 
     # --- what is missing
 
     def _missing(self, seen: Seen, author: Author) -> bytes:
         """Fields to add at the end of the header, and a note of the message id for the log."""
-        if author.context != "local" and not self._always_add:
+        if author.context != "local" and not self._always_add and not self._remote_domain:
             if b"message-id" not in seen.present:
                 seen.message_ids.append(("message-id", "<>"))
             return b""
@@ -208,4 +186,7 @@ class HeaderRules:
 
 
 def _cut(raw: bytes, limit: int) -> bytes:
+    """The beginning of a field, a line end counted as one byte."""
+    if raw.count(b"\n") > 1:
+        return b"\r\n".join(raw.replace(b"\r\n", b"\n")[:limit].rstrip(b"\n").split(b"\n")) + b"\r\n"
     return raw[:limit].rstrip(b"\r\n") + b"\r\n"

@@ -10,11 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from estafeta.base import log
-from estafeta.mail import mailboxes
-from estafeta.mail.address import fold, quote, same, split
-from estafeta.tables.address_lookup import find_address
+from estafeta.mail.address import fold, same, split
+from estafeta.routing.replacement import Replacement
 from estafeta.tables.maps import Maps
-from estafeta.tables.table import TableDown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +25,7 @@ HEADER_SENDER, HEADER_RECIPIENT = "header_sender", "header_recipient"
 CLASSES = (ENVELOPE_SENDER, ENVELOPE_RECIPIENT, HEADER_SENDER, HEADER_RECIPIENT)
 
 PROGRAM = "cleanup"
+WAIT = " -- message not accepted, try again later"
 
 
 class AliasTrouble(Exception):
@@ -39,10 +38,9 @@ class Mapping:
     def __init__(self, conf: Config, routing: Routing) -> None:
         self._routing = routing
         self._conf = conf
-        self._delimiters = conf.recipient_delimiter
-        self._owner_special = conf.owner_request_special
-        self._canonical_extends = "canonical" in conf.propagate_unmatched_extensions
-        self._virtual_extends = "virtual" in conf.propagate_unmatched_extensions
+        self.replacement = Replacement(conf, routing.rewritten, routing.domains.completes_bare_names)
+        self._canonical_extends = self.replacement.extends("canonical")
+        self._virtual_extends = self.replacement.extends("virtual")
         canonical = Maps.open(conf.canonical_maps, name="canonical_maps")
         of_senders = Maps.open(conf.sender_canonical_maps, name="sender_canonical_maps")
         of_recipients = Maps.open(conf.recipient_canonical_maps, name="recipient_canonical_maps")
@@ -92,35 +90,12 @@ class Mapping:
             if same(found[0], address):
                 return found[0]
             address = found[0]
-        log.warning(f"{queue_id}: unreasonable {maps.name} map nesting for {address}: it leads in a circle", PROGRAM)
+        # The words are Postfix's, which accepts it all the same.
+        log.warning(f"{queue_id}: unreasonable {maps.name} map nesting for {address}{WAIT}", PROGRAM)
         return address
 
     async def _found(self, address: str, maps: Maps, *, extend: bool) -> list[str] | None:
-        """The addresses in standard form that the table gives for this one; None if it gives none."""
-        found = await find_address(
-            maps,
-            address,
-            delimiters=self._delimiters,
-            is_local=self._routing.domains.completes_bare_names,
-            owner_special=self._owner_special,
-            quoted=quote(address),
-        )
-        if found is None:
-            return None
-        if not found.value.isascii() and not _is_utf8(found.value):
-            raise TableDown(f"{maps.name}: the value for {address} is not UTF-8: write it anew")
-        local = split(address)[0]
-        extension = found.extension if extend else ""
-        return [self._completed(box, local, extension) for box in mailboxes.scan(found.value)]
-
-    def _completed(self, box: mailboxes.Mailbox, local: str, extension: str) -> str:
-        address = box.address
-        if address.startswith("@"):
-            return self._routing.rewritten(local + address)  # @old -> @new keeps the user
-        if extension:
-            user, at, domain = address.rpartition("@")
-            address = f"{user}{extension}@{domain}" if at else address + extension
-        return self._routing.rewritten(address, quoted=box.quoted)
+        return await self.replacement.find(address, maps, extend=extend)
 
     def _masqueraded(self, address: str) -> str:
         local, domain = split(address)
@@ -129,7 +104,7 @@ class Mapping:
             return address
         for parent, excluded in self._masquerade:
             if lower == parent or lower.endswith("." + parent):
-                return address if excluded or lower == parent else f"{local}@{domain[-len(parent) :]}"
+                return address if excluded or lower == parent else f"{local}@{parent}"
         return address
 
     # --- virtual aliases
@@ -149,34 +124,23 @@ class Mapping:
         while waiting:
             current, depth = waiting.pop(0)
             if depth >= conf.virtual_alias_recursion_limit:
-                self._unreasonable("nesting", address, queue_id)
+                self._unreasonable(f"map nesting for {address}", address, queue_id)
             found = await self._found(current, self.aliases, extend=self._virtual_extends)
             if not found:
                 final.append(current)
                 continue
             made += len(found) - 1
             if made > conf.virtual_alias_expansion_limit:
-                self._unreasonable("expansion size", address, queue_id)
-            if any(len(each) > conf.virtual_alias_address_length_limit for each in found):
-                self._unreasonable("address length", address, queue_id)
+                self._unreasonable(f"map expansion size for {address}", address, queue_id)
+            for each in found:
+                if len(each) > conf.virtual_alias_address_length_limit:
+                    self._unreasonable(f"result {each[:100]}...", address, queue_id)
             itself = fold(current)
             final += [each for each in found if fold(each) == itself]
             waiting[:0] = [(each, depth + 1) for each in found if fold(each) != itself]
         return final
 
     def _unreasonable(self, what: str, address: str, queue_id: str) -> None:
-        log.warning(
-            f"{queue_id}: unreasonable {self.aliases.name} map {what} for {address} "
-            "-- message not accepted, try again later",
-            PROGRAM,
-        )
+        log.warning(f"{queue_id}: unreasonable {self.aliases.name} {what}{WAIT}", PROGRAM)
         raise AliasTrouble(address)
 
-
-def _is_utf8(text: str) -> bool:
-    """Whether no byte of the table's file had to be smuggled in as a surrogate: an envelope cannot hold one."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from estafeta.intake.mapping import ENVELOPE_RECIPIENT, ENVELOPE_SENDER, Mapping
-from estafeta.mail import mailboxes
 from estafeta.mail.address import fold, quote
 from estafeta.mail.envelope import NOTIFY_NEVER, Recipient
-from estafeta.tables.address_lookup import find_address
 from estafeta.tables.maps import Maps
 
 if TYPE_CHECKING:
@@ -28,8 +26,7 @@ class RecipientRules:
         self._always_bcc = conf.always_bcc.strip()
         self._sender_bcc = Maps.open(conf.sender_bcc_maps, name="sender_bcc_maps")
         self._recipient_bcc = Maps.open(conf.recipient_bcc_maps, name="recipient_bcc_maps")
-        self._delimiters = conf.recipient_delimiter
-        self._owner_special = conf.owner_request_special
+        self._remembered = conf.duplicate_filter_limit
         self._copies = bool(self._always_bcc or self._sender_bcc or self._recipient_bcc)
         self._plain = mapping.plain and not mapping.aliases and not self._copies
 
@@ -56,19 +53,21 @@ class RecipientRules:
         if self._plain or not mapped:
             self._complete_plainly(envelope)
             return
-        result = _Unique(self._keep_original)
+        result = _Unique(self._keep_original, self._remembered)
         copies: list[str] = []
         for given in envelope.recipients:
             address = await self._mapping.mapped(
                 given.address or self._empty, ENVELOPE_RECIPIENT, queue_id=envelope.queue_id
             )
             if self._recipient_bcc and not internal:
-                copies += await self._found(self._recipient_bcc, address)
+                copies += await self._copy(self._recipient_bcc, address)
+            if envelope.owner_uid >= 0:
+                _name_original(given, address)
             for each in await self._mapping.expanded(address, envelope.queue_id):
                 result.add(each, given)
         if self._copies and not internal:
             if self._sender_bcc and envelope.sender:
-                copies += await self._found(self._sender_bcc, envelope.sender)
+                copies += await self._copy(self._sender_bcc, envelope.sender)
             if self._always_bcc:
                 copies.append(self._always_bcc)
             for copy in copies:
@@ -81,24 +80,23 @@ class RecipientRules:
         if len(given) == 1:
             only = given[0]
             address = rewritten(only.address or self._empty)
-            only.original = (only.original or only.address) if self._keep_original else ""
+            only.original = only.original or only.address
             only.address = address
+            if envelope.owner_uid >= 0:
+                _name_original(only, address)
             return
-        result = _Unique(self._keep_original)
+        result = _Unique(self._keep_original, self._remembered)
         for each in given:
-            result.add(rewritten(each.address or self._empty), each)
+            address = rewritten(each.address or self._empty)
+            if envelope.owner_uid >= 0:
+                _name_original(each, address)
+            result.add(address, each)
         envelope.recipients = result.recipients
 
-    async def _found(self, maps: Maps, address: str) -> list[str]:
-        found = await find_address(
-            maps,
-            address,
-            delimiters=self._delimiters,
-            is_local=self._routing.domains.completes_bare_names,
-            owner_special=self._owner_special,
-            quoted=quote(address),
-        )
-        return [] if found is None else mailboxes.addresses(found.value)
+    async def _copy(self, maps: Maps, address: str) -> list[str]:
+        """Whom a table names for a copy: one address as it stands there, whatever extension the key has."""
+        found = await self._mapping.replacement.entry(address, maps)
+        return [] if found is None else [found[0]]
 
     async def _add_copy(self, copy: str, queue_id: str, result: _Unique) -> None:
         """A copy asks for no reports: the sender does not know of it. RFC 3461 4.1."""
@@ -108,19 +106,30 @@ class RecipientRules:
             result.add(each, given)
 
 
+def _name_original(given: Recipient, address: str) -> None:
+    """Reports about mail from this machine name the recipient in the standard form: whoever wrote just `ana` meant
+    somebody here. Over SMTP what the client said counts, completed or not."""
+    if not given.orcpt and given.address != address:
+        given.orcpt = f"{'rfc822' if address.isascii() else 'utf-8'};{quote(address)}"
+
+
 class _Unique:
     """Recipients without duplicates: the same address that was asked for under two names counts twice, so that each
     keeps its X-Original-To (enable_original_recipient)."""
 
-    def __init__(self, keep_original: bool) -> None:
+    def __init__(self, keep_original: bool, limit: int) -> None:
         self._keep_original = keep_original
-        self._seen: set[tuple[str, str]] = set()
+        self._limit = limit
+        self._seen: set[tuple[str, int, str, str]] = set()
         self.recipients: list[Recipient] = []
 
     def add(self, address: str, given: Recipient) -> None:
-        original = (given.original or given.address) if self._keep_original else ""
-        key = (fold(original), fold(address))
+        original = given.original or given.address
+        # Who wants other reports is another recipient. RFC 3461 5.2.
+        named = (fold(original), fold(given.orcpt)) if self._keep_original else ("", "")
+        key = (fold(address), given.notify, *named)
         if key in self._seen:
             return
-        self._seen.add(key)
+        if not self._limit or len(self._seen) < self._limit:
+            self._seen.add(key)
         self.recipients.append(Recipient(address, original, given.notify, given.orcpt))

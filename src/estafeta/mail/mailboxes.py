@@ -86,6 +86,14 @@ def scan(text: str, limit: int = TOKEN_LIMIT) -> list[Mailbox]:
     return found
 
 
+def cut(text: str, limit: int = TOKEN_LIMIT) -> str:
+    """The text as far as `limit` tokens reach, blanks not counted; all of it as a rule."""
+    if len(text) <= limit:
+        return text
+    tokens = _tokens(text, limit)
+    return text[: tokens[-1].end] if tokens and tokens[-1].end < len(text.rstrip()) else text
+
+
 def addresses(text: str) -> list[str]:
     """The addresses alone, in internal form."""
     return [mailbox.address for mailbox in scan(text)]
@@ -112,15 +120,18 @@ def has_route(text: str, mailbox: Mailbox) -> bool:
 def _tokens(text: str, limit: int) -> list[Token]:
     tokens: list[Token] = []
     at, length = 0, len(text)
-    while at < length and len(tokens) < limit:
+    counted = 0
+    while at < length and counted < limit:
         if text[at] == "(":
             end = _comment_end(text, at)
             tokens.append(Token(COMMENT, at, end))
+            counted += 1
             at = end
             continue
         match = _TOKEN.match(text, at)
         assert match is not None and match.lastgroup is not None  # `special` takes any character
         tokens.append(Token(match.lastgroup, at, match.end()))
+        counted += match.lastgroup != BLANK
         at = match.end()
     return tokens
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 
-_ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\U0010ffff-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\U0010ffff-]+)*")
 _WORD_BYTES = 45
 """Bytes that fit into one encoded word of 75 characters, with a charset name of usual length."""
 
@@ -15,10 +15,20 @@ def phrase(name: str, charset: str = "utf-8", *, comment: bool = False) -> str:
     if not name.isascii() and charset:
         return encoded_words(name, charset)
     if comment:
-        return re.sub(r"([()\\])", r"\\\1", name)
+        return name if _balanced(name) else re.sub(r"([()])", r"\\\1", name)
     if _ATOMS.fullmatch(name):
         return name
     return '"' + re.sub(r'(["\\])', r"\\\1", name) + '"'
+
+
+def _balanced(text: str) -> bool:
+    """Whether each parenthesis has its other half, so that the text may stand in a comment as it is."""
+    depth = 0
+    for mark in re.findall(r"[()]", text):
+        depth += 1 if mark == "(" else -1
+        if depth < 0:
+            return False
+    return depth == 0 and not text.endswith("\\")
 
 
 def encoded_words(text: str, charset: str) -> str:

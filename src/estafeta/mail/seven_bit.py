@@ -5,107 +5,90 @@ message that says so says 7bit afterwards, since its parts are converted one by 
 alone, as in Postfix (disable_mime_output_conversion): there is no telling what it is. Signatures over converted parts
 do not survive.
 
-Lines are looked at one by one, so this is not for the hot path; it is needed once in a long while.
+It works on a stream: a message of any size goes through in pieces.
 """
 
 from __future__ import annotations
 
-import binascii
 import re
 
-DEEPEST = 100
-"""Multiparts within multiparts that are followed: mime_nesting_limit. Deeper ones stay as they are."""
+from estafeta.mail.mime import BOUNDARY_LENGTH, DEEPEST, EIGHT_BIT, Event, Kind, Part, Walk
 
-_ENCODING = re.compile(rb"content-transfer-encoding[ \t]*:[ \t]*(?:8bit|binary)[ \t]*(?:[;(].*)?$", re.I | re.S)
-_TYPE = re.compile(rb"content-type[ \t]*:\s*([a-z0-9.+_-]+)[ \t]*/[ \t]*([a-z0-9.+_-]+)", re.I)
-_BOUNDARY = re.compile(rb';\s*boundary[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.){1,2048})"|([^\s;"]{1,2048}))', re.I | re.S)
+SOFT_BREAK = 72
+"""A line that is longer than this goes on in the next one. RFC 2045 6.7 rule 5 allows 76."""
+
+_UNSAFE = re.compile(rb"[^\t\r\n -<>-~]|[ \t](?=\r?\n|\Z)|\r(?!\n)")
+_CODED = [b"=%02X" % byte for byte in range(256)]
+_ENCODING_FIELD = re.compile(rb"content-transfer-encoding[ \t]*:", re.I)
+_EQUALS = ord("=")
 
 
 def seven_bit(content: bytes) -> bytes:
-    """The message with its 8-bit parts in quoted-printable. Lines end in CRLF, before and after."""
-    walk = _Walk()
-    for line in content.split(b"\r\n"):
-        walk.line(line)
-    walk.end_part()
-    return b"\r\n".join(walk.out)
+    """The whole message with its 8-bit parts in quoted-printable. Lines end in CRLF, before and after."""
+    change = SevenBit()
+    return change.feed(content) + change.finish()
 
 
-class _Walk:
-    """Line by line through the parts."""
+class SevenBit:
+    """The same for a message that comes by pieces."""
 
-    def __init__(self) -> None:
-        self.out: list[bytes] = []
-        self.boundaries: list[bytes] = []
-        self.in_header = True
-        self.header: list[bytes] = []
-        self.quoted: list[bytes] | None = None
-        """Lines of a part that is to become quoted-printable."""
+    def __init__(self, *, deepest: int = DEEPEST, boundary_length: int = BOUNDARY_LENGTH) -> None:
+        self._walk = Walk(deepest=deepest, boundary_length=boundary_length)
 
-    def line(self, line: bytes) -> None:
-        if self.boundaries and line.startswith(b"--") and self.boundary(line):
-            return
-        if self.in_header:
-            self.header_line(line)
-        elif self.quoted is not None:
-            self.quoted.append(line)
-        else:
-            self.out.append(line)
+    def feed(self, piece: bytes) -> bytes:
+        """What of it can go out now."""
+        return b"".join(map(_changed, self._walk.feed(piece)))
 
-    def boundary(self, line: bytes) -> bool:
-        """Whether the line begins or ends a part of any multipart that is open."""
-        text = line[2:].rstrip(b" \t")
-        for depth in range(len(self.boundaries) - 1, -1, -1):
-            mark = self.boundaries[depth]
-            if text not in (mark, mark + b"--"):
-                continue
-            self.end_part()
-            last = text != mark
-            del self.boundaries[depth if last else depth + 1 :]
-            self.in_header = not last
-            self.out.append(line)
-            return True
-        return False
+    def finish(self) -> bytes:
+        """The rest."""
+        return b"".join(map(_changed, self._walk.finish()))
 
-    def header_line(self, line: bytes) -> None:
-        if line[:1] in (b" ", b"\t") and self.header:
-            self.header[-1] += b"\r\n" + line
-        elif line:
-            self.header.append(line)
-        else:
-            self.end_header()
-            self.out.append(line)
 
-    def end_header(self) -> None:
-        kind, subtype, boundary = b"text", b"plain", b""
-        for field in self.header:
-            if (found := _TYPE.match(field)) is not None:
-                kind, subtype = found[1].lower(), found[2].lower()
-                mark = _BOUNDARY.search(field)
-                boundary = re.sub(rb"\\(.)", rb"\1", mark[1] or mark[2]) if mark else b""
-                break
-        composite = kind in (b"multipart", b"message")
-        eight_bit = False
-        for field in self.header:
-            if _ENCODING.match(field):
-                eight_bit = True
-            else:
-                self.out.append(field)
-        if eight_bit:
-            self.out.append(b"Content-Transfer-Encoding: " + (b"7bit" if composite else b"quoted-printable"))
-        self.header = []
-        # An attached message begins with a header of its own.
-        self.in_header = kind == b"message" and subtype in (b"rfc822", b"global")
-        if kind == b"multipart" and boundary and len(self.boundaries) < DEEPEST:
-            self.boundaries.append(boundary)
-        if eight_bit and not composite:
-            self.quoted = []
+def _changed(event: Event) -> bytes:
+    part = event.part
+    if part is None or part.encoding not in EIGHT_BIT:
+        return event.data
+    if event.kind is Kind.HEADER:
+        return _header(event.fields, part)
+    if part.multipart or part.nested:
+        return event.data
+    return quoted_printable(event.data)
 
-    def end_part(self) -> None:
-        if self.header:
-            # A header that no empty line ends.
-            self.end_header()
-            self.quoted = None
-        if self.quoted is not None:
-            encoded = binascii.b2a_qp(b"\n".join(self.quoted), istext=True)
-            self.out.extend(encoded.split(b"\n"))
-            self.quoted = None
+
+def _header(fields: list[bytes], part: Part) -> bytes:
+    kept = [field for field in fields if not _ENCODING_FIELD.match(field)]
+    encoding = b"7bit" if part.type in (b"multipart", b"message") else b"quoted-printable"
+    kept.append(b"Content-Transfer-Encoding: " + encoding + b"\r\n")
+    if fields[-1].endswith(b"\n"):
+        return b"".join(kept)
+    # A header that ends with the text, without a line end.
+    return b"\r\n".join(field.rstrip(b"\r\n") for field in kept)
+
+
+def quoted_printable(text: bytes) -> bytes:
+    """Lines in quoted-printable, RFC 2045 6.7. An unfinished line at the end ends in a soft line break."""
+    coded = _UNSAFE.sub(lambda found: _CODED[found[0][0]], text)
+    lines = coded.split(b"\r\n")
+    if max(map(len, lines)) > SOFT_BREAK:
+        lines = [_broken(line) if len(line) > SOFT_BREAK else line for line in lines]
+    if lines[-1]:
+        lines[-1] += b"=\r\n"
+    return b"\r\n".join(lines)
+
+
+def _broken(line: bytes) -> bytes:
+    parts: list[bytes] = []
+    at, length = 0, len(line)
+    while length - at > SOFT_BREAK:
+        cut = at + SOFT_BREAK + 1
+        # never within =XX
+        if line[cut - 1] == _EQUALS:
+            cut += 2
+        elif line[cut - 2] == _EQUALS:
+            cut += 1
+        if cut >= length:
+            break
+        parts.append(line[at:cut])
+        at = cut
+    parts.append(line[at:])
+    return b"=\r\n".join(parts)

@@ -118,7 +118,7 @@ def test_remote_header_rewrite_domain(bench: Callable[..., Bench]) -> None:
     made = bench(remote_header_rewrite_domain="domain.invalid", canonical_maps=CANONICAL)
     text = "From: joe\nTo: joe@h, Old <old@example.com>\n\nbody\n"
     assert stored(made, text, context="remote") == (
-        "From: joe@domain.invalid\nTo: joe@h.domain.invalid, Old <new@example.com>\n\nbody\n"
+        "From: joe@domain.invalid\nTo: joe@h.domain.invalid, Old <new@example.com>\n" + ADDED + "\nbody\n"
     )
 
 
@@ -137,7 +137,8 @@ def test_full_names(bench: Callable[..., Bench]) -> None:
     assert rules.from_value("root@example.com", "") == "root@example.com"
     assert rules.from_value("root@example.com", "José") == "=?utf-8?B?Sm9zw6k=?= <root@example.com>"
     rules = bench(header_from_format="obsolete").intake.headers
-    assert rules.from_value("root@example.com", "Joe (x)") == "root@example.com (Joe \\(x\\))"
+    assert rules.from_value("root@example.com", "Joe (x)") == "root@example.com (Joe (x))"
+    assert rules.from_value("root@example.com", "Joe )x(") == "root@example.com (Joe \\)x\\()"
 
 
 def test_hops(bench: Callable[..., Bench]) -> None:

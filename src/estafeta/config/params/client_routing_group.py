@@ -104,7 +104,6 @@ class ClientContentGroup(Group):
         "",
         "Tables that turn internal addresses into ones that are valid elsewhere, in envelope and headers of "
         "outgoing mail.",
-        pending=True,
     )
     header_checks = words(
         "",

@@ -25,10 +25,12 @@ from estafeta.daemons.smtp.pool import Pool
 from estafeta.daemons.smtp.unmet import Unmet
 from estafeta.mail.address import quote
 from estafeta.mail.envelope import TRACE_VERIFY
-from estafeta.mail.outcome import Bounced, Outcome
+from estafeta.mail.outcome import Bounced, Deferred, Outcome
 from estafeta.net.dns import Resolver
+from estafeta.queue.record import Damaged
 from estafeta.queue.spool import Reader
 from estafeta.routing.domains import own_addresses
+from estafeta.routing.generic import Generic
 from estafeta.services.delivery import Delivery
 from estafeta.services.postmaster import PROTOCOL, Postmaster
 from estafeta.skeleton.agent import Answer, DeliveryAgent
@@ -36,6 +38,7 @@ from estafeta.skeleton.service import Context
 from estafeta.skeleton.status_filter import StatusFilter
 from estafeta.tables.dns_filter import DnsReplyFilter
 from estafeta.tables.match import MatchList
+from estafeta.tables.table import TableDown
 
 FLAGS = frozenset("DORX")
 
@@ -59,6 +62,7 @@ class SmtpService(DeliveryAgent):
             name=f"{client}_connection_cache_destinations",
         )
         self.bind = bind_addresses(settings, own_addresses(conf.inet_interfaces, ()))
+        self.generic = Generic(conf, settings.generic_maps, ("lmtp" if self.lmtp else "smtp") + "_generic_maps")
         self.resolver = Resolver()
         self.resolver.complete = frozenset(settings.dns_resolver_options)
         self.resolver.reply_filter = DnsReplyFilter.open(settings.dns_reply_filter, name=f"{client}_dns_reply_filter")
@@ -115,8 +119,26 @@ class SmtpService(DeliveryAgent):
             probe=bool(delivery.trace & TRACE_VERIFY),
             final="X" in self.flags or (self.lmtp and self.client_conf.assume_final),
         )
+        if self.generic:
+            trouble = await self._made_generic(letter)
+            if trouble is not None:
+                return self.settle_all(delivery, trouble)
         dead = await Attempt(self.office, letter).run()
         return Answer([outcome for outcome in letter.outcomes if outcome is not None], dead)
+
+    async def _made_generic(self, letter: Letter) -> Deferred | None:
+        """Replace addresses that mean something here only: generic(5). A reason to wait if that cannot be done now."""
+        delivery, generic = letter.delivery, self.generic
+        try:
+            sender = await generic.address(delivery.sender)
+            addresses = [await generic.address(each.address) for each in delivery.recipients]
+            head = await generic.head(self.reader.head(delivery.place))
+        except TableDown as down:
+            return Deferred("4.3.0", f"address mapping is unavailable: {down}")
+        except (OSError, Damaged) as error:
+            return Deferred("4.3.0", f"message content is unreadable: {error}")
+        letter.replace(sender, addresses, head)
+        return None
 
     def _settle(self, letter: Letter, index: int, outcome: Outcome) -> Outcome:
         delivery = letter.delivery
