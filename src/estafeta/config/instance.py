@@ -50,6 +50,11 @@ def _attributes() -> tuple[tuple[str, str, Parameter], ...]:
     )
 
 
+def changed(one: Config, other: Config) -> frozenset[str]:
+    """The parameters whose values differ."""
+    return frozenset(name for name, _, _ in _attributes() if getattr(one, name) != getattr(other, name))
+
+
 def default_directory() -> str:
     """The configuration directory when the command line names none."""
     return os.environ.get("MAIL_CONFIG") or DEFAULT_DIRECTORY

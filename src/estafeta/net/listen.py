@@ -34,10 +34,11 @@ LEFTOVER_PATIENCE = 3.0
 """Seconds for which a port in use is tried again at the start."""
 
 
-def open_tcp(address: Address, count: int, *, beside_own: bool = False) -> list[socket.socket]:
+def open_tcp(address: Address, count: int, *, beside_own: bool = False, window: int = 0) -> list[socket.socket]:
     """`count` sockets that share the address. Raises OSError that names the address.
 
-    `beside_own`: we listen on the port already, so the check for strangers would find ourselves.
+    `beside_own`: we listen on the port already, so the check for strangers would find ourselves. `window`: the TCP
+    window in bytes, 0 for the system's own choice.
     """
     opened: list[socket.socket] = []
     try:
@@ -45,6 +46,8 @@ def open_tcp(address: Address, count: int, *, beside_own: bool = False) -> list[
             _refuse_strangers(address)
         for _ in range(count):
             opened.append(_bound(address, shared=True))
+            if window:
+                set_window(opened[-1], window)
             opened[-1].listen(BACKLOG)
     except OSError as reason:
         for one in opened:
@@ -53,6 +56,12 @@ def open_tcp(address: Address, count: int, *, beside_own: bool = False) -> list[
             reason.errno, f"bind {address.host} port {address.port}: {os.strerror(reason.errno or 0)}"
         ) from None
     return opened
+
+
+def set_window(connection: socket.socket, window: int) -> None:
+    """tcp_windowsize: before it listens or connects, since the window is agreed upon then. RFC 7323 2.2."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, window)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
 
 
 def _refuse_strangers(address: Address) -> None:

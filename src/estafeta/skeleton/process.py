@@ -37,15 +37,17 @@ from .log_targets import Target
 from .service import Context, Service
 from .slots import Pot, Slots
 
-READY, USED, BUSY, FREE, LEAVING = b"R", b"U", b"B", b"F", b"L"
+READY, USED, BUSY, FREE, LEAVING, CROWDED = b"R", b"U", b"B", b"F", b"L", b"C"
 """What a process tells master: it accepts clients; it has served one; it takes no more; it does again; it stays only to
-finish something, and the next one may start."""
+finish something, and the next one may start; the service has as many clients as it may."""
 FINISH, NEW_LOG = b"D", b"L"
 """What master tells a process: serve who is in, and end; the log goes to the descriptor that comes along."""
 
 STOP_PATIENCE = 3.0
 """Seconds that clients get to finish after SIGTERM."""
 ABORT_PATIENCE = 1.0
+CROWDED_AGAIN = 10.0
+"""Seconds for which master is not told again that the service is crowded."""
 USED_AFTER = 1.0
 """Seconds after which a process counts as well started although it has served nobody."""
 
@@ -67,6 +69,8 @@ class Launch:
     """Connections at a time in this process, 0 for any number."""
     resident: bool = False
     """Whether the process stays when it has nothing to do."""
+    public: bool = False
+    """Whether clients on other machines reach the service, so that it may be crowded."""
 
 
 def run(launch: Launch, channel: socket.socket) -> NoReturn:
@@ -122,6 +126,7 @@ class Process:
         self._settled = asyncio.Event()
         self._used = False
         self._last_used = 0.0
+        self._crowded_at = -CROWDED_AGAIN
 
     async def live(self) -> int:
         """Returns the exit status."""
@@ -151,6 +156,8 @@ class Process:
     def _make_door(self) -> Door:
         launch = self._launch
         slots = Slots(launch.limit, launch.pot, launch.cell)
+        if launch.public:
+            slots.crowded = self._crowded
         common: tuple[Any, ...] = (self._service, slots, self._served, self._busy)
         style = self._service.style
         if style == "datagram":
@@ -243,6 +250,15 @@ class Process:
 
     def _busy(self, busy: bool) -> None:
         self._tell(BUSY if busy else FREE)
+
+    def _crowded(self) -> None:
+        """A client got the last place. It and those that come after it are served with less patience."""
+        stress, now = self._launch.context.stress, self._loop.time()
+        if stress is not None:
+            stress.begin()
+        if now - self._crowded_at >= CROWDED_AGAIN:
+            self._crowded_at = now
+            self._tell(CROWDED)
 
     # --- master
 

@@ -18,6 +18,8 @@ from typing import ClassVar
 from estafeta.config.instance import Config
 from estafeta.config.master_cf import ServiceEntry
 
+from .stress import Stress
+
 
 @dataclass(slots=True)
 class Context:
@@ -33,6 +35,9 @@ class Context:
     verbose: int = 0
     entries: tuple[ServiceEntry, ...] = ()
     """All of master.cf, for services that read the options of another entry (cleanup_service_name, rewrite)."""
+
+    stress: Stress | None = None
+    """Whether the service is crowded; None for one whose `stress` is a matter of its configuration alone."""
 
     def overrides_of(self, service_name: str) -> dict[str, str]:
         """The -o settings of the unix-domain entry `service_name`; empty if there is none."""

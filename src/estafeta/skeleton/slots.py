@@ -12,6 +12,8 @@ import contextlib
 import fcntl
 import mmap
 import os
+import termios
+from collections.abc import Callable
 
 CELL = 4
 """Bytes of one process's count in the shared memory."""
@@ -53,6 +55,11 @@ class Pot:
         self._write(worker, self.held(worker) - 1)
         self._put(1)
 
+    @property
+    def empty(self) -> bool:
+        """Whether every place is taken."""
+        return int.from_bytes(fcntl.ioctl(self._out, termios.FIONREAD, b"\0\0\0\0"), "little") == 0
+
     def held(self, worker: int) -> int:
         return int.from_bytes(self._cells[worker * CELL : (worker + 1) * CELL], "little")
 
@@ -80,12 +87,14 @@ class Pot:
 class Slots:
     """The places of one process: at most `limit` (0: any number), and each from the pot, if there is one."""
 
-    __slots__ = ("_cell", "clients", "limit", "pot")
+    __slots__ = ("_cell", "clients", "crowded", "limit", "pot")
 
     def __init__(self, limit: int = 0, pot: Pot | None = None, cell: int = 0) -> None:
         self.limit = limit
         self.pot = pot
         self.clients = 0
+        self.crowded: Callable[[], None] | None = None
+        """Called when a client gets the last place, or none."""
         self._cell = cell
 
     @property
@@ -97,8 +106,12 @@ class Slots:
         if self.limit and self.clients >= self.limit:
             return False
         if self.pot is not None and not self.pot.take(self._cell):
+            if self.crowded is not None:
+                self.crowded()
             return False
         self.clients += 1
+        if self.crowded is not None and (self.pot.empty if self.pot is not None else self.full):
+            self.crowded()
         return True
 
     def give(self) -> None:

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from estafeta.net.listen import Address, addresses_of, port_number
+from estafeta.net.listen import Address, addresses_of, open_tcp, port_number
 
 KNOWN = ("lmtp=24", "smtp=25", "smtps=submissions=465", "submission=587")
 
@@ -33,3 +33,11 @@ def test_literal_addresses() -> None:
 def test_an_address_of_a_protocol_that_is_switched_off() -> None:
     with pytest.raises(ValueError, match="inet_protocols"):
         addresses_of("::1", 25, (socket.AF_INET,))
+
+
+def test_the_window_is_set_before_it_listens() -> None:
+    address = Address(socket.AF_INET, "127.0.0.1", 0)
+    (small,), (usual,) = open_tcp(address, 1, window=4096), open_tcp(address, 1)
+    with small, usual:
+        size = small.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+        assert size <= 8192 < usual.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)

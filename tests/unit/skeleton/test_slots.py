@@ -63,3 +63,26 @@ def test_a_large_pot_holds_what_it_promises() -> None:
         assert sum(slots.take() for _ in range(6000)) == 5000
     finally:
         pot.close()
+
+
+def test_who_takes_the_last_place_crowds(pot: Pot) -> None:
+    crowded: list[str] = []
+    one, two = Slots(0, pot, 0), Slots(0, pot, 1)
+    one.crowded = lambda: crowded.append("one")
+    two.crowded = lambda: crowded.append("two")
+    assert one.take() and one.take()
+    assert not crowded
+    assert two.take()
+    assert crowded == ["two"]
+    assert not one.take()
+    assert crowded == ["two", "one"]
+    one.give()
+    assert not pot.empty and one.take() and crowded == ["two", "one", "one"]
+
+
+def test_a_process_on_its_own_is_crowded_when_it_is_full() -> None:
+    crowded: list[int] = []
+    slots = Slots(2)
+    slots.crowded = lambda: crowded.append(slots.clients)
+    assert slots.take() and slots.take()
+    assert crowded == [2]

@@ -81,8 +81,8 @@ class Identity:
     stress = text(
         "",
         'Is "yes" while all server processes of a service are busy, and empty otherwise. Other values use it, as in '
-        "${stress?{10}:{300}}, to be less patient under load.",
-        pending=True,
+        "${stress?{10}:{300}}, to be less patient under load. Of services that other machines reach, we know it; for "
+        "others, or to decide it yourself, set it with -o in master.cf.",
     )
     parent_domain_matches_subdomains = words(
         "debug_peer_list,fast_flush_domains,mynetworks,permit_mx_backup_networks,qmqpd_authorized_clients,"

@@ -103,7 +103,6 @@ class SmtpdSession:
     smtpd_dns_reply_filter = words(
         "",
         "Tables that change or drop DNS records that smtpd's checks get to see.",
-        pending=True,
     )
     smtpd_proxy_filter = text(
         "",

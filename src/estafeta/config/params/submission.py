@@ -75,5 +75,4 @@ class TcpSettings:
     tcp_windowsize = number(
         "0",
         "The TCP window size to announce, in bytes, for networks that mishandle large ones. 0 leaves it to the system.",
-        pending=True,
     )

@@ -16,6 +16,7 @@ from estafeta.config.processes import worker_processes
 from estafeta.skeleton import privileges
 
 from ..index import AGENTS, LATER, PROGRAMS, SINGLE, UNAVAILABLE_AGENT
+from .sockets import is_public
 
 Key = tuple[str, str]
 """(name, type) of a service."""
@@ -35,7 +36,11 @@ class Plan:
         """main.cf as the entry sees it. Raises ConfigError the first time, which is when the plan is made."""
         key = (entry.name, entry.type)
         if key not in self.confs:
-            self.confs[key] = Config.build(self.settings, entry.overrides, service=entry.name)
+            conf = Config.build(self.settings, entry.overrides, service=entry.name)
+            if conf.stress and "stress" not in entry.overrides and entry.maxproc != 1 and is_public(entry, conf):
+                # Of a public service it is known whether it is under stress: what main.cf says does not count.
+                conf = Config.build(self.settings, entry.overrides | {"stress": ""}, service=entry.name)
+            self.confs[key] = conf
         return self.confs[key]
 
 

@@ -12,23 +12,28 @@ import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic
 
 from estafeta.base import log
 from estafeta.config.instance import Config
 from estafeta.config.master_cf import ServiceEntry
 from estafeta.skeleton.log_targets import Target
-from estafeta.skeleton.process import BUSY, FREE, LEAVING, USED, Launch
+from estafeta.skeleton.process import BUSY, CROWDED, FREE, LEAVING, USED, Launch
 from estafeta.skeleton.service import Context
 from estafeta.skeleton.slots import Pot, share
+from estafeta.skeleton.stress import Stress
 
 from ..index import AGENTS, RESIDENT, SINGLE, UNCOUNTED
 from . import worker as workers
 from .plan import Plan, target_of, worker_count
-from .sockets import Sockets
+from .sockets import Sockets, is_public, numeric_name
 from .worker import Worker
 
 CELLS = 256
 """Processes of one service, finishing ones included, that the pot can tell apart."""
+
+CROWDED_AGAIN = 1000.0
+"""Seconds between two warnings that a service has as many clients as it may."""
 
 WAKEUP = b"W"
 
@@ -47,13 +52,18 @@ class RunningService:
         self.ever_used = False
         self.workers: list[Worker] = []
         self.pot: Pot | None = None
+        self.stress = Stress()
+        self.public = False
         self.processes = 1
+        self._crowded_at = -CROWDED_AGAIN
         self._use(plan, entry)
 
     def _use(self, plan: Plan, entry: ServiceEntry) -> None:
         self.plan, self.entry = plan, entry
         self.target = target_of(entry.program)
         self.processes = worker_count(entry, self.conf)
+        # A single process is nobody's fault, and asks for no warning.
+        self.public = entry.maxproc != 1 and is_public(entry, self.conf)
         limit = entry.maxproc if self.sockets.spread else 0
         if self.pot is not None and self.pot.limit != limit:
             self.pot.close()
@@ -117,6 +127,7 @@ class RunningService:
             slots=entry.maxproc if self.sockets.spread else part,
             verbose=entry.verbose + self.verbose,
             entries=self.plan.entries,
+            stress=self.stress if self.public and "stress" not in entry.overrides else None,
         )
         return Launch(
             context=context,
@@ -128,6 +139,7 @@ class RunningService:
             cell=cell,
             limit=1 if entry.program in AGENTS else 0 if self.sockets.spread or entry.program in UNCOUNTED else part,
             resident=entry.program in RESIDENT,
+            public=self.public,
         )
 
     def _next_number(self) -> int:
@@ -149,10 +161,28 @@ class RunningService:
                 worker.free = False
             elif word == FREE:
                 worker.free = True
+            elif word == CROWDED:
+                self._warn_of_crowd()
             elif word == LEAVING:
                 worker.leaving = worker.retired = True
                 if self.entry.wakeup:
                     self.wake()  # the one before may have taken the wakeup that was meant for the next
+
+    def _warn_of_crowd(self) -> None:
+        now = monotonic()
+        if now - self._crowded_at < CROWDED_AGAIN:
+            return
+        self._crowded_at = now
+        log.warning(
+            f'service "{self.entry.name}" ({numeric_name(self.entry, self.conf)}) has reached its process limit '
+            f'"{self.entry.maxproc}": new clients may experience noticeable delays'
+        )
+        log.warning(
+            "to avoid this condition, increase the process count in master.cf or reduce the service time per client"
+        )
+        log.warning(
+            "see http://www.postfix.org/STRESS_README.html for examples of stress-adapting configuration settings"
+        )
 
     def ended(self, worker: Worker, status: int) -> bool:
         """A process ended, with `status` as waitpid has it. Whether that was a bad start, which throttles the

@@ -8,6 +8,7 @@ import errno
 import os
 import socket
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 
 from estafeta.config.instance import Config
@@ -116,6 +117,21 @@ def addresses(entry: ServiceEntry, conf: Config) -> list[Address]:
     return list(dict.fromkeys(found))
 
 
+def is_public(entry: ServiceEntry, conf: Config) -> bool:
+    """Whether clients on other machines reach the service."""
+    if entry.type != "inet":
+        return False
+    try:
+        return any(not ip_address(address.host).is_loopback for address in addresses(entry, conf))
+    except (ConfigError, ValueError):
+        return False  # what is wrong with the address is said when it is opened
+
+
+def numeric_name(entry: ServiceEntry, conf: Config) -> str:
+    """The name of an inet service with its port as a number: `smtp` -> `25`, `127.0.0.1:smtp` -> `127.0.0.1:25`."""
+    return entry.name.removesuffix(entry.port) + str(listen.port_number(entry.port, conf.known_tcp_ports))
+
+
 def listen_families(conf: Config) -> tuple[int, ...]:
     """The address families of inet_protocols, IPv4 first. Raises ConfigError."""
     chosen: list[int] = []
@@ -160,7 +176,7 @@ def _open_address(
     if not count:
         return []
     try:
-        return listen.open_tcp(address, count, beside_own=beside_own)
+        return listen.open_tcp(address, count, beside_own=beside_own, window=conf.tcp_windowsize)
     except OSError as reason:
         # "all" promises whatever the machine has; one without IPv6 has less.
         optional = not entry.host and any(name in ("all", "loopback-only") for name in conf.inet_interfaces)

@@ -27,6 +27,7 @@ from estafeta.daemons.smtp.errors import (
 )
 from estafeta.daemons.smtp.mx import Server
 from estafeta.mail.transcript import Recording, recording
+from estafeta.net.listen import set_window
 from estafeta.net.stream import PeerGone, Stream
 from estafeta.wire.smtp.client import NO_EXTENSIONS, Extensions
 from estafeta.wire.smtp.client_reply import LONGEST_LINE, Reply, ReplyReader
@@ -76,6 +77,8 @@ class Manner:
     bind: dict[int, str] = field(default_factory=dict)
     """4 and 6 -> the address to connect from."""
     bind_enforce: bool = False
+    window: int = 0
+    """tcp_windowsize; 0 for the system's own choice."""
     transcripts: bool = False
     """Keep in mind what is said, for the postmaster."""
 
@@ -332,6 +335,8 @@ def _socket(server: Server, manner: Manner) -> socket.socket:
         sock.setblocking(False)
         # Commands go out in one piece already; waiting for more would only delay the last dot.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if manner.window:
+            set_window(sock, manner.window)
         source = manner.bind.get(6 if six else 4)
         if source == UNUSABLE:
             raise SiteError(Failure("4.4.0", "server configuration error"))

@@ -6,10 +6,11 @@ compute for each client or message is computed here.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 from estafeta.base import log
-from estafeta.config.instance import Config
+from estafeta.config.instance import Config, changed
 from estafeta.config.interfaces import local_addresses
 from estafeta.config.kinds import parse_words
 from estafeta.config.main_cf import ConfigError
@@ -39,6 +40,21 @@ RELAY_GUARDS = frozenset(
     }
 )
 """One of these must be in smtpd_relay_restrictions or smtpd_recipient_restrictions, or the host is an open relay."""
+
+ASKED_FOR_IN_SESSIONS = frozenset(
+    {
+        "address_verify_poll_count",
+        "smtpd_hard_error_limit",
+        "smtpd_junk_command_limit",
+        "smtpd_per_request_deadline",
+        "smtpd_soft_error_limit",
+        "smtpd_error_sleep_time",
+        "smtpd_starttls_timeout",
+        "smtpd_timeout",
+        "stress",
+    }
+)
+"""Parameters of which nothing here is made beforehand."""
 
 _NO_CONTROLS = bytes(0x20 if byte < 0x20 or byte == 0x7F else byte for byte in range(256))
 _NO_8BIT = bytes(byte if byte < 0x80 else 0x20 for byte in range(256))
@@ -137,6 +153,16 @@ class Policy:
         """Clients with one of these addresses are this host itself."""
         self.greeting = f"220 {conf.smtpd_banner}\r\n".encode("utf-8", "surrogateescape")
         self.helo_reply = f"250 {conf.myhostname}\r\n".encode()
+
+    def under_stress(self, conf: Config) -> Policy:
+        """The same with the values that parameters have under stress. Tables and lists are shared where they do not
+        depend on it."""
+        differing = {name for name in changed(self.conf, conf) if not name.startswith("postscreen_")}
+        if differing <= ASKED_FOR_IN_SESSIONS:
+            policy = copy.copy(self)
+            policy.conf = conf
+            return policy
+        return Policy(conf, intake=self.intake, routing=self.routing, resolver=self.resolver)
 
     def _compile(self, parameter: str, bare_table: str | None) -> Steps:
         names: Sequence[str] = getattr(self.conf, parameter)

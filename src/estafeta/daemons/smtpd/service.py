@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from estafeta.config.instance import Config
 from estafeta.daemons.smtpd.peer import Client
 from estafeta.daemons.smtpd.policy import Policy
 from estafeta.daemons.smtpd.session import Session
@@ -15,6 +16,7 @@ from estafeta.net.stream import Stream
 from estafeta.routing.routing import Routing
 from estafeta.services.notice import NoticeSender
 from estafeta.skeleton.service import Context, Service
+from estafeta.tables.dns_filter import DnsReplyFilter
 
 
 class SmtpdService(Service):
@@ -23,6 +25,9 @@ class SmtpdService(Service):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._policy: Policy
+        self._impatient: Policy
+        """How new clients are served while the service is crowded."""
+        self._stress = context.stress
         self._intake: Intake
         self._resolver: Resolver
         self._sessions: set[asyncio.Task[None]] = set()
@@ -32,7 +37,14 @@ class SmtpdService(Service):
         routing = Routing.open(self.conf, self.context.overrides_of(self.conf.rewrite_service_name))
         self._resolver = Resolver()
         self._intake = Intake.open(self.conf, context=self.context, routing=routing)
+        self._resolver.reply_filter = DnsReplyFilter.open(
+            self.conf.smtpd_dns_reply_filter, name="smtpd_dns_reply_filter"
+        )
         self._policy = Policy(self.conf, intake=self._intake, routing=routing, resolver=self._resolver)
+        if self._stress is not None:
+            entry = self.context.entry
+            stressed = Config.build(self.conf.settings, entry.overrides | {"stress": "yes"}, service=entry.name)
+            self._impatient = self._policy.under_stress(stressed)
 
     async def start(self) -> None:
         """Open the journal, as the user whose it is."""
@@ -43,7 +55,8 @@ class SmtpdService(Service):
 
     def _opened(self, stream: Stream, release: Callable[[], None]) -> None:
         address, port, own, own_port = endpoints(stream.transport)
-        session = Session(self._policy, stream, Client("", address, port), release, own, own_port)
+        policy = self._policy if self._stress is None or not self._stress.on else self._impatient
+        session = Session(policy, stream, Client("", address, port), release, own, own_port)
         # The loop keeps only weak references to tasks.
         task = asyncio.get_running_loop().create_task(session.run())
         self._sessions.add(task)

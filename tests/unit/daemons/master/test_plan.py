@@ -87,3 +87,16 @@ def test_a_plan_that_cannot_be_carried_out_is_refused_as_a_whole(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         make_plan(written(tmp_path, "compatibility_level = 3.6\n" + main, master))
+
+
+def test_stress_of_a_public_service_is_not_for_main_cf_to_say(tmp_path: Path) -> None:
+    main = "myhostname = a.example\ninet_interfaces = 192.0.2.1\nstress = yes\nmaillog_file = /dev/stdout\n"
+    master = (
+        "25 inet n - n - - smtpd\n"
+        "26 inet n - n - - smtpd -o stress=yes\n"
+        "127.0.0.1:27 inet n - n - - smtpd\n"
+        "28 inet n - n - 1 smtpd\n"
+    )
+    plan = make_plan(written(tmp_path, main, master))
+    assert [plan.conf_of(entry).stress for entry in plan.entries] == ["", "yes", "yes", "yes"]
+    assert [plan.conf_of(entry).smtpd_hard_error_limit for entry in plan.entries] == [20, 1, 1, 1]

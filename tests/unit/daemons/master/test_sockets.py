@@ -9,7 +9,7 @@ import pytest
 from estafeta.config.instance import Config
 from estafeta.config.main_cf import ConfigError
 from estafeta.config.master_cf import ServiceEntry
-from estafeta.daemons.master.sockets import addresses, local_path, place_of
+from estafeta.daemons.master.sockets import addresses, is_public, local_path, numeric_name, place_of
 
 
 def inet(name: str) -> ServiceEntry:
@@ -63,3 +63,26 @@ def test_sockets_are_kept_only_if_they_would_be_the_same() -> None:
     assert place_of(inet("25"), conf(inet_interfaces="loopback-only"), 2) == same
     assert place_of(inet("25"), conf(inet_interfaces="loopback-only"), 3) != same
     assert place_of(inet("25"), conf(inet_interfaces="all"), 2) != same
+
+
+@pytest.mark.parametrize(
+    ("name", "interfaces", "public"),
+    [
+        ("smtp", "all", True),
+        ("smtp", "loopback-only", False),
+        ("127.0.0.1:smtp", "all", False),
+        ("[::1]:smtp", "all", False),
+        ("192.0.2.1:smtp", "loopback-only", True),
+        ("smtp", "127.0.0.1, 192.0.2.1", True),
+    ],
+)
+def test_what_other_machines_reach(name: str, interfaces: str, public: bool) -> None:
+    assert is_public(inet(name), conf(inet_interfaces=interfaces)) is public
+
+
+def test_numeric_name() -> None:
+    assert [numeric_name(inet(name), conf()) for name in ("smtp", "127.0.0.1:submission", "2525")] == [
+        "25",
+        "127.0.0.1:587",
+        "2525",
+    ]

@@ -1,15 +1,16 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from tests.talk.dialogue import BASE
 from tests.talk.stage import Stage, logged
 
-from estafeta.daemons.smtpd.policy import OpenRelay
+from estafeta.config.instance import Config
+from estafeta.daemons.smtpd.policy import OpenRelay, Policy
 
 
 def stage_with(**settings: str) -> list[str]:
-    import asyncio
-
     async def made() -> None:
         Stage(BASE | settings)
 
@@ -70,3 +71,19 @@ def test_a_restriction_that_does_not_exist_yet_takes_its_argument_along() -> Non
 def test_a_class_without_value_is_told() -> None:
     lines = stage_with(smtpd_restriction_classes="strict", smtpd_client_restrictions="strict")
     assert any("strict has no value" in line for line in lines)
+
+
+def test_under_stress_patience_is_short_and_all_else_the_same() -> None:
+    async def made() -> tuple[Policy, Policy, Policy]:
+        policy = Stage(BASE).policy
+        stressed = policy.under_stress(Config.for_test(**BASE, stress="yes"))
+        other = Config.for_test(**BASE, stress="yes", smtpd_client_restrictions="${stress?{reject}}")
+        return policy, stressed, policy.under_stress(other)
+
+    policy, stressed, other = asyncio.run(made())
+    assert (policy.conf.smtpd_timeout, policy.conf.smtpd_hard_error_limit) == (300, 20)
+    conf = stressed.conf
+    assert (conf.smtpd_timeout, conf.smtpd_hard_error_limit, conf.smtpd_junk_command_limit) == (10, 1, 1)
+    assert conf.smtpd_per_request_deadline
+    assert stressed.relay is policy.relay
+    assert not policy.client and [step.name for step in other.client] == ["reject"]
