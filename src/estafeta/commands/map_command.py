@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 
 from estafeta.base import log
 from estafeta.base.fs_identity import acting_as
+from estafeta.commands.map_progress import shown_progress
 from estafeta.commands.message_keys import message_keys
 from estafeta.commands.options import Option, UsageError, parse_options
 from estafeta.commands.terminal import Terminal
@@ -290,7 +291,7 @@ def _create(job: Job, kind: str, name: str) -> None:
             entries = alias_entries(lines, shown, utf8=job.flags.utf8)
         else:
             entries = map_entries(lines, shown, utf8=job.flags.utf8)
-        for number, key, value in entries:
+        for number, key, value in shown_progress(job.program, shown, entries):
             stored = _files_as_base64(shown, number, value) if job.flags.base64_files else value
             if stored is not None:
                 update.put(key, stored)

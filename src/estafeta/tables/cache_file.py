@@ -18,7 +18,7 @@ import lmdb
 
 from estafeta.base import log
 from estafeta.tables.index_build import hashed_key
-from estafeta.tables.lmdb_env import MAGIC_END, decode, encode, has_magic
+from estafeta.tables.lmdb_env import MAGIC_END, decode, encode, has_magic, is_lmdb
 
 MAP_SIZES = (1 << 34, 1 << 30, 1 << 26)
 """Bytes of address space, of which the file uses what it needs; smaller ones where the process is limited."""
@@ -186,3 +186,11 @@ def _walk(path: str) -> None:
                     raise lmdb.CorruptedError("a key without its end")
                 if not value.endswith(b"\0"):
                     raise lmdb.CorruptedError("a value without its end")
+
+
+def is_cache(path: str) -> bool:
+    """Whether a file may be one of these: LMDB, with LMDB's lock file beside it, which other tables do without."""
+    try:
+        return is_lmdb(path) and os.path.exists(f"{path}-lock")
+    except OSError:
+        return False

@@ -106,8 +106,23 @@ class _Replacement(IndexUpdate):
             raise TableError(f"open database {self._index}: No such file or directory", f"run postmap {self.spec}")
         if not os.path.isdir(os.path.dirname(name) or "."):
             raise TableError(f"open database {self._index}: No such file or directory", "make its folder")
+        if exists:
+            self._check_free()
         if exists and not truncate:
             self._entries = dict(IndexedTable(kind, name, flags).entries())
+
+    def _check_free(self) -> None:
+        """A daemon that keeps its cache in the file would not see another one in its place."""
+        try:
+            with open(self._index, "rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise TableError(
+                f"open database {self._index}: {error.strerror}",
+                "it is the cache of a running program: stop that first",
+            ) from None
+        except OSError:
+            return  # replaced it can be all the same
 
     def delete(self, key: str) -> bool:
         return self._entries.pop(self._flags.key(key), None) is not None
@@ -119,7 +134,10 @@ class _Replacement(IndexUpdate):
         self._entries[key] = value
 
     def save(self) -> None:
-        raw = {encode(key) + b"\0": encode(value) + b"\0" for key, value in self._entries.items()}
+        raw: dict[bytes, bytes] = {}
+        while self._entries:  # not held twice: a table may have millions
+            key, value = self._entries.popitem()
+            raw[encode(key) + b"\0"] = encode(value) + b"\0"
         meta = Meta(
             aliases=self._flags.aliases,
             base64_files=self._flags.base64_files,

@@ -16,8 +16,10 @@ from dataclasses import replace
 import lmdb
 
 from estafeta.base import log
+from estafeta.tables.cache_file import is_cache
 from estafeta.tables.index_build import NAMED, Meta, build_from_source, hashed_key
 from estafeta.tables.lmdb_env import Environment, decode, encode, environment, is_lmdb
+from estafeta.tables.lmdb_file import LmdbTable
 from estafeta.tables.source import Stamp, Watch, looks_like_aliases, read_file
 from estafeta.tables.table import Flags, LoadedTable, TableDown, TableError
 from estafeta.tables.texthash import load
@@ -37,12 +39,16 @@ class IndexedTable(LoadedTable):
         self._memory: dict[str, str] | None = None
         self._environment: Environment | None = None
         self._meta: Meta | None = None
+        self._cache: LmdbTable | None = None
+        """In the index's place: what a daemon keeps for itself (cache_store.py), which is written while we read."""
         self._open()
 
     def lookup(self, key: str) -> str | None:
         key = self._flags.key(key)
         if self._memory is not None:
             return self._memory.get(key)
+        if self._cache is not None:
+            return self._cache.get_now(key)
         raw = hashed_key(encode(key) + b"\0")
         try:
             value = self._transaction.get(raw)
@@ -55,6 +61,9 @@ class IndexedTable(LoadedTable):
     def entries(self) -> Iterator[tuple[str, str]]:
         if self._memory is not None:
             yield from self._memory.items()
+            return
+        if self._cache is not None:
+            yield from self._cache.entries()
             return
         try:
             for key, value in self._transaction.cursor():
@@ -80,6 +89,9 @@ class IndexedTable(LoadedTable):
         self._source_watch = Watch.of_path(self._source)
         problem = self._problem()
         if not problem:
+            return
+        if self._source_watch is None and is_cache(self._index):
+            self._cache = LmdbTable(self.spec.partition(":")[0], self._source, self._flags, ".db")
             return
         if self._source_watch is None:
             raise TableError(

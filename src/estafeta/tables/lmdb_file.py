@@ -26,9 +26,9 @@ LOCK_RETRY = 0.02
 
 
 class LmdbTable(Table):
-    def __init__(self, kind: str, name: str, flags: Flags) -> None:
+    def __init__(self, kind: str, name: str, flags: Flags, suffix: str = ".lmdb") -> None:
         self.spec = f"{kind}:{name}"
-        self._path = f"{name}.lmdb"
+        self._path = f"{name}{suffix}"
         self._flags = flags
         self._environment = self._opened(name)
         source, made = Stamp.of_path(name), Stamp.of_path(self._path)
@@ -50,9 +50,19 @@ class LmdbTable(Table):
         finally:
             fcntl.lockf(self._environment.fd, fcntl.LOCK_UN)
 
+    def get_now(self, key: str) -> str | None:
+        """As `get`; blocks while a writer is at it."""
+        raw = encode(self._flags.key(key))
+        if not raw or len(raw) >= LONGEST_KEY:
+            return None
+        with self._locked():
+            return self._read(raw)
+
     def entries(self) -> Iterator[tuple[str, str]]:
         with self._locked(), self._environment.env.begin() as transaction:
             for key, value in transaction.cursor():
+                if key.startswith(b"\0"):  # a long key of a cache stands in its value
+                    key, _, value = bytes(value).partition(b"\0")
                 yield decode(key), decode(value)
 
     def changed(self) -> bool:

@@ -31,6 +31,14 @@ def when_stale(act: Callable[[str], None] | None) -> None:
     _when_stale = act
 
 
+def report_stale(what: str) -> bool:
+    """Tell the process that it cannot open what has changed. False where nobody wants to know: it is in no chroot."""
+    if _when_stale is None:
+        return False
+    _when_stale(what)
+    return True
+
+
 class Broken(Table):
     """Stands in for a table that could not be opened. `changed` stays true, so that opening is tried again."""
 
@@ -87,9 +95,7 @@ class Held:
             if str(error) == self._refused:
                 return
             self._refused = str(error)
-            if _when_stale is not None and not isinstance(old, Broken):
-                _when_stale(self.spec)
-            else:
+            if isinstance(old, Broken) or not report_stale(self.spec):
                 log.warning(f"table {self.spec} has changed but cannot be opened, the old one stays in use: {error}")
             return
         self._refused = ""

@@ -15,7 +15,8 @@ from pathlib import Path
 from estafeta.base import log
 from estafeta.base.networks import NetworkError, NetworkSet, number_of, parse_network
 from estafeta.tables.domain_lookup import parents
-from estafeta.tables.maps import Clock, Held
+from estafeta.tables.maps import LOOK_AGAIN, Clock, Held, report_stale
+from estafeta.tables.source import Watch
 from estafeta.tables.table import Flags, TableDown, TableError, fold
 
 DEPTH = 20
@@ -67,10 +68,15 @@ _Step = _Constants | _InTable | _Bad
 class MatchList:
     """`MatchList.open(conf.mynetworks, parent_matches_subdomains=False, name="mynetworks")`."""
 
-    __slots__ = ("_steps", "name", "parent_matches_subdomains")
+    __slots__ = ("_clock", "_files", "_looked", "_specs", "_steps", "name", "parent_matches_subdomains")
 
-    def __init__(self, steps: Sequence[_Step], parent_matches_subdomains: bool, name: str) -> None:
-        self._steps = tuple(steps)
+    def __init__(self, specs: Sequence[str], parent_matches_subdomains: bool, name: str, clock: Clock) -> None:
+        """Use `open`."""
+        self._specs = tuple(specs)
+        self._steps: tuple[_Step, ...] = ()
+        self._files: tuple[Watch, ...] = ()
+        self._clock = clock
+        self._looked = clock()
         self.parent_matches_subdomains = parent_matches_subdomains
         self.name = name
 
@@ -88,10 +94,32 @@ class MatchList:
 
         With `strict` (a reload that must not replace what works) TableError is raised instead.
         """
+        matching = cls(specs, parent_matches_subdomains, name, clock)
+        matching._read(strict)
+        return matching
+
+    def _read(self, strict: bool) -> None:
         steps: list[_Step] = []
-        for negated, member in _members(specs, name, strict):
-            _add(steps, negated, member, name, strict, clock)
-        return cls(steps, parent_matches_subdomains, name)
+        files: list[Watch] = []
+        for negated, member in _members(self._specs, self.name, strict, files):
+            _add(steps, negated, member, self.name, strict, self._clock)
+        self._steps, self._files = tuple(steps), tuple(files)
+
+    def _read_again(self) -> None:
+        """Take up `/file` members that have changed. Postfix does by replacing its processes, which ours outlive."""
+        now = self._clock()
+        if now - self._looked < LOOK_AGAIN:
+            return
+        self._looked = now
+        if not any(file.changed() for file in self._files):
+            return
+        try:
+            self._read(strict=True)
+        except TableError as error:
+            if not report_stale(self.name):
+                log.warning(f"{self.name}: a file has changed but cannot be read, its old content counts: {error}")
+            # Tried again when it changes once more.
+            self._files = tuple(watch for file in self._files if (watch := Watch.of_path(file.path)) is not None)
 
     def __bool__(self) -> bool:
         return bool(self._steps)
@@ -103,6 +131,8 @@ class MatchList:
 
     def has_domain(self, name: str) -> bool:
         """As `matches_domain`, for a `constant` list."""
+        if self._files:
+            self._read_again()
         name = fold(name)
         for step in self._steps:
             if isinstance(step, _Constants) and step.has_name(name, self.parent_matches_subdomains):
@@ -115,6 +145,8 @@ class MatchList:
         So Postfix reads mydestination, virtual_alias_domains, virtual_mailbox_domains and lists of keywords.
         Raises TableDown.
         """
+        if self._files:
+            self._read_again()
         name = fold(name)
         for step in self._steps:
             if isinstance(step, _Constants):
@@ -129,6 +161,8 @@ class MatchList:
 
     def has_name(self, name: str) -> bool:
         """As `matches_name`, for a `constant` list."""
+        if self._files:
+            self._read_again()
         name = fold(name)
         for step in self._steps:
             if isinstance(step, _Constants) and name in step.names:
@@ -140,6 +174,8 @@ class MatchList:
 
         Raises TableDown.
         """
+        if self._files:
+            self._read_again()
         name = fold(name)
         for step in self._steps:
             if isinstance(step, _Constants):
@@ -157,6 +193,8 @@ class MatchList:
 
         `host` is its verified name ("" or "unknown" if there is none), `address` without brackets.
         """
+        if self._files:
+            self._read_again()
         host = fold(host)
         number = number_of(address)
         for step in self._steps:
@@ -211,8 +249,10 @@ def _looks_like_network(member: str) -> bool:
     return all(char in "0123456789./" for char in member) and ("/" in member or member.count(".") == 3)
 
 
-def _members(specs: Iterable[str], name: str, strict: bool, depth: int = 0) -> Iterator[tuple[bool, str]]:
-    """Members in order with their sign, files read."""
+def _members(
+    specs: Iterable[str], name: str, strict: bool, files: list[Watch], depth: int = 0
+) -> Iterator[tuple[bool, str]]:
+    """Members in order with their sign, files read and noted in `files`."""
     for spec in specs:
         member = spec.lstrip("!")
         negated = (len(spec) - len(member)) % 2 == 1
@@ -224,11 +264,14 @@ def _members(specs: Iterable[str], name: str, strict: bool, depth: int = 0) -> I
             continue
         if depth >= DEPTH:
             raise TableError(f"{name}: files include one another more than {DEPTH} deep at {member}: break the circle")
-        for inner_negated, inner in _members(_words_of(member, name, strict), name, strict, depth + 1):
+        for inner_negated, inner in _members(_words_of(member, name, strict, files), name, strict, files, depth + 1):
             yield negated != inner_negated, inner
 
 
-def _words_of(path: str, name: str, strict: bool) -> list[str]:
+def _words_of(path: str, name: str, strict: bool, files: list[Watch]) -> list[str]:
+    watch = Watch.of_path(path)  # before it is read: what is written meanwhile counts as a change
+    if watch is not None:
+        files.append(watch)
     try:
         content = Path(path).read_text("utf-8", "surrogateescape")
     except OSError as error:

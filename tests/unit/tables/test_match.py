@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -170,3 +171,24 @@ def test_exact_name_has_no_parents() -> None:
     assert not listing("a.example", parents=True).has_name("b.a.example")
     with pytest.raises(TableDown):
         asyncio.run(listing("fail:x").matches_name("a"))
+
+
+def test_a_file_in_a_list_is_read_again_when_it_has_changed(tmp_path: Path, clock: Any, lines: list[str]) -> None:
+    file = tmp_path / "domains"
+    file.write_text("old.example\n")
+    matching = MatchList.open([str(file), "always.example"], name="relay_domains", clock=clock)
+    assert matching.has_domain("old.example")
+    file.write_text("new.example # two\n!192.168.1.1\n")
+    clock.now += 0.5
+    assert matching.has_domain("old.example"), "looked at once a second"
+    clock.now += 1
+    assert not matching.has_domain("old.example")
+    assert asyncio.run(matching.matches_domain("new.example"))
+    assert matching.has_name("always.example")
+    file.write_text("10.0.0.1/8\n")
+    clock.now += 1
+    assert asyncio.run(matching.matches_domain("new.example")), "what makes no sense does not take its place"
+    assert any("its old content counts" in line for line in lines)
+    file.write_text("mended.example\n")
+    clock.now += 1
+    assert asyncio.run(matching.matches_name("mended.example"))
