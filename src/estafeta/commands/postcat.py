@@ -1,12 +1,17 @@
 """postcat(1): show a message file, or a queued message by its id (`-q`), in readable form.
 
-A message in a journal has no file of its own; with `-q` it is found there as well.
+A message in a journal has no file of its own; with `-q` it is found there as well, and so is one in maildrop/.
+
+What is shown has Postfix's form, record types (`-d`) included. Our files hold the content first, as it is, and then
+one envelope: so the offsets (`-o`) of content lines are true, all of the envelope has one, and file order (`-r`) shows
+it last.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,8 +21,9 @@ from estafeta.base import log
 from estafeta.commands.options import UsageError, parse_options
 from estafeta.commands.terminal import Terminal
 from estafeta.config.instance import Config, ConfigError
-from estafeta.mail.envelope import Envelope
-from estafeta.queue import scan
+from estafeta.intake import maildrop
+from estafeta.mail.envelope import RET_FULL, RET_HDRS, Envelope
+from estafeta.queue import record, scan
 from estafeta.queue.files import MessageFiles
 from estafeta.queue.place import Place
 from estafeta.queue.record import Damaged
@@ -30,6 +36,23 @@ USAGE = (
     "text)] [-q (access queue)] [-v] [file(s)...]"
 )
 QUEUES = ("deferred", "hold")
+TYPES = {
+    "message_size": 67,
+    "message_arrival_time": 84,
+    "named_attribute": 65,
+    "create_time": 65,
+    "sender_fullname": 70,
+    "content_filter": 76,
+    "redirect_to": 62,
+    "sender": 83,
+    "original_recipient": 79,
+    "recipient": 82,
+    "done_recipient": 68,
+}
+"""Postfix's numbers of record types: the letters that stand for them in its own files."""
+CONTENT, LINE, EXTRACTED, END = 77, 78, 88, 69
+MOST_HEADER = 1024 * 1024
+"""Bytes in which the end of the header is looked for, of a message that nobody has taken in yet."""
 
 
 class _Fatal(Exception):
@@ -44,6 +67,34 @@ class Opened:
     directory: str
     place: Place
     envelope: Envelope
+
+    @property
+    def content_at(self) -> int:
+        return self.place.offset + record.HEADER_SIZE
+
+    @property
+    def envelope_at(self) -> int:
+        return self.content_at + self.place.head + self.place.body
+
+
+@dataclass(slots=True)
+class Wanted:
+    """What to show, and how."""
+
+    parts: set[str]
+    types: bool = False
+    offsets: bool = False
+    file_order: bool = False
+    skip: int = 0
+
+    @property
+    def plain(self) -> bool:
+        """Content is shown as it is, not line by line."""
+        return not (self.types or self.offsets or self.skip)
+
+    def mark(self, offset: int, kind: int) -> bytes:
+        shown = b"%9d " % offset if self.offsets else b""
+        return shown + (b"%3d " % kind if self.types else b"")
 
 
 def main(words: list[str] | None = None) -> int:
@@ -72,45 +123,90 @@ def run(words: list[str], out: BinaryIO) -> int:
     parts = letters & {"b", "e", "h"} or {"b", "e", "h"}
     conf = Config.load()
     for_command("postcat", conf, record=False)
-    for letter in sorted(letters & {"d", "o", "r", "s"}):
-        log.warning(f"option -{letter} has no meaning for message files of this mail system")
-    if "q" not in letters and not names:
-        raise _Fatal("a file name is needed: this mail system reads no message file from standard input")
+    wanted = Wanted(parts, "d" in letters, "o" in letters, "r" in letters)
+    for letter, value in options:
+        if letter == "s":
+            if not (value.isascii() and value.isdigit()) or len(value) > 18:
+                raise _Fatal(f"bad offset: {value}")
+            wanted.skip = int(value)
+    if "q" in letters and not names:
+        raise _Fatal(USAGE)
     for name in names:
         opened = in_queue(conf.queue_directory, name) if "q" in letters else named(name)
         if opened is not None:
-            show(opened, parts, out)
+            show(opened, wanted, out)
+    if not names:
+        _show_input(wanted, out)
     out.flush()
     return 0
 
 
-def named(path: str) -> Opened | None:
+def _show_input(wanted: Wanted, out: BinaryIO) -> None:
+    """A message file on standard input."""
+    with tempfile.NamedTemporaryFile() as copy:
+        while piece := sys.stdin.buffer.read(1 << 20):
+            copy.write(piece)
+        copy.flush()
+        opened = named(copy.name, "stdin")
+        if opened is not None:
+            show(opened, wanted, out)
+
+
+def named(path: str, shown: str = "") -> Opened | None:
     """A message file by its name. None, after a warning, if it is not one."""
     folder, name = os.path.split(os.path.abspath(path))
     try:
         place, envelope = MessageFiles(directory=folder, hash_names=(), hash_depth=0).load(name)
     except Damaged:
-        log.warning(f"{path}: input is not a valid queue file")
+        log.warning(f"{shown or path}: input is not a valid queue file")
         return None
     except OSError as error:
         raise _Fatal(f"open {path}: {error.strerror}") from None
-    return Opened(path, folder, place, envelope)
+    return Opened(shown or path, folder, _divided(folder, place), envelope)
+
+
+def _divided(directory: str, place: Place) -> Place:
+    """Where the header ends, of a message in maildrop/: intake has not looked for that yet."""
+    if place.head:
+        return place
+    with open(os.path.join(directory, place.path), "rb") as file:
+        file.seek(place.offset + record.HEADER_SIZE)
+        start = file.read(min(place.body, MOST_HEADER))
+    head = start.find(b"\r\n\r\n") + 4 if not start.startswith(b"\r\n") else 2
+    head = place.body if head < 4 and head != 2 else head
+    return Place(place.path, place.offset, head, place.body - head, place.envelope)
 
 
 def in_queue(directory: str, queue_id: str) -> Opened:
     """A queued message by its id."""
+    if not queue_id.isalnum() or not queue_id.isascii():
+        raise _Fatal(f"bad mail queue ID: {queue_id}")
     files = MessageFiles(directory=directory, hash_names=(), hash_depth=0)
     try:
         for queue in QUEUES:
-            path = files.find(queue, queue_id) if queue_id.isalnum() else None
+            path = files.find(queue, queue_id)
             if path is not None:
                 place, envelope = files.load(path)
                 return Opened(path, directory, place, envelope)
+        dropped = os.path.join(directory, maildrop.FOLDER, queue_id)
+        if os.path.exists(dropped):
+            return _dropped(directory, queue_id)
         return _in_incoming(directory, files, queue_id)
     except Damaged as error:
         raise _Fatal(str(error)) from None
     except OSError as error:
         raise _Fatal(f"open queue file {queue_id}: {error.strerror}") from None
+
+
+def _dropped(directory: str, name: str) -> Opened:
+    path = f"{maildrop.FOLDER}/{name}"
+    try:
+        dropped = maildrop.Dropped(os.path.join(directory, path))
+    except maildrop.BadDrop as problem:
+        raise _Fatal(f"{path}: {problem}") from None
+    dropped.close()
+    place = _divided(directory, Place(path, 0, 0, dropped.length, 0))
+    return Opened(path, directory, place, dropped.drop.envelope)
 
 
 def _in_incoming(directory: str, files: MessageFiles, queue_id: str) -> Opened:
@@ -126,58 +222,98 @@ def _in_incoming(directory: str, files: MessageFiles, queue_id: str) -> Opened:
     raise MessageGone(2, os.strerror(2), queue_id)
 
 
-def show(opened: Opened, parts: set[str], out: BinaryIO) -> None:
+def show(opened: Opened, wanted: Wanted, out: BinaryIO) -> None:
     """Write the wanted parts: `e` envelope, `h` header, `b` body."""
     name = os.fsencode(opened.name)
-    with_envelope = "e" in parts
+    with_envelope = "e" in wanted.parts
     if with_envelope:
         out.write(b"*** ENVELOPE RECORDS %s ***\n" % name)
-        for line in envelope_lines(opened.envelope):
-            out.write(line.encode("utf-8", "surrogateescape") + b"\n")
-        out.write(b"*** MESSAGE CONTENTS %s ***\n" % name)
-    for piece in _content(opened, parts):
-        out.write(piece)
+        if not wanted.file_order:
+            _show_envelope(opened, wanted, out)
+        out.write(wanted.mark(opened.content_at, CONTENT) + b"*** MESSAGE CONTENTS %s ***\n" % name)
+    if wanted.plain:
+        for piece in _content(opened, wanted.parts):
+            out.write(piece)
+    else:
+        for offset, line in _content_lines(opened, wanted.parts):
+            if offset >= wanted.skip:
+                out.write(wanted.mark(offset, LINE) + line + b"\n")
     if with_envelope:
-        out.write(b"*** HEADER EXTRACTED %s ***\n" % name)
-        out.write(b"*** MESSAGE FILE END %s ***\n" % name)
+        if wanted.file_order:
+            _show_envelope(opened, wanted, out)
+        end = opened.envelope_at + opened.place.envelope
+        out.write(wanted.mark(opened.envelope_at, EXTRACTED) + b"*** HEADER EXTRACTED %s ***\n" % name)
+        out.write(wanted.mark(end, END) + b"*** MESSAGE FILE END %s ***\n" % name)
 
 
-def envelope_lines(envelope: Envelope) -> Iterator[str]:
+def _show_envelope(opened: Opened, wanted: Wanted, out: BinaryIO) -> None:
+    if opened.envelope_at < wanted.skip:
+        return
+    for line in envelope_lines(opened.envelope, opened.content_at):
+        kind = TYPES[line.partition(":")[0]]
+        out.write(wanted.mark(opened.envelope_at, kind) + line.encode("utf-8", "surrogateescape") + b"\n")
+
+
+def _content_lines(opened: Opened, parts: set[str]) -> Iterator[tuple[int, bytes]]:
+    """(offset in the file, line without its end) of the wanted part of the content."""
+    reader = Reader(directory=opened.directory)
+    offset, held = opened.content_at, b""
+    body_at = offset + opened.place.head
+    try:
+        for piece in reader.pieces(opened.place):
+            *lines, held = (held + piece).split(b"\n")
+            for line in lines:
+                # The empty line between header and body belongs to what is shown of the body.
+                of_body = offset >= body_at or (line == b"\r" and offset + 2 == body_at)
+                if ("b" if of_body else "h") in parts:
+                    yield offset, line.removesuffix(b"\r")
+                offset += len(line) + 1
+        if held and ("b" if offset >= body_at else "h") in parts:
+            yield offset, held
+    finally:
+        reader.close()
+
+
+def envelope_lines(envelope: Envelope, content_at: int = record.HEADER_SIZE) -> Iterator[str]:
     """`label: value` for all that is known, with the labels that Postfix has for the same things."""
-    yield f"message_size: {envelope.size:15d}{len(envelope.recipients):16d}"
+    numbers = (envelope.size, content_at, len(envelope.recipients), 0, envelope.size, int(envelope.smtputf8))
+    yield f"message_size: {' '.join(f'{number:15d}' for number in numbers)}"
     yield f"message_arrival_time: {time.ctime(envelope.arrived)}"
     yield f"create_time: {time.ctime(envelope.arrived)}"
     client = envelope.client
+    ret = {RET_FULL: "1", RET_HDRS: "2"}.get(envelope.ret, "")
+    yield from _attributes({"rewrite_context": envelope.context, "envelope_id": envelope.envid, "ret_flags": ret})
+    if envelope.content_filter:
+        yield f"content_filter: {envelope.content_filter}"
+    if envelope.redirect:
+        yield f"redirect_to: {envelope.redirect}"
+    yield f"sender: {envelope.sender}"
+    origin = f"{client.name}[{client.address}]" if client.address else ""
     attributes = {
-        "rewrite_context": envelope.context,
-        "envelope_id": envelope.envid,
-        "ret_flags": envelope.ret,
         "encoding": envelope.encoding,
         "smtputf8": "yes" if envelope.smtputf8 else "",
         "log_client_name": client.name,
         "log_client_address": client.address,
         "log_client_port": client.port,
+        "log_message_origin": origin,
         "log_helo_name": client.helo,
         "log_protocol_name": client.protocol,
         "sasl_method": client.sasl_method,
         "sasl_username": client.sasl_username,
         "sasl_sender": client.sasl_sender,
-        "content_filter": envelope.content_filter,
-        "redirect_to": envelope.redirect,
     }
-    for label, value in attributes.items():
-        if value:
-            yield f"named_attribute: {label}={value}"
-    yield f"sender: {envelope.sender}"
+    yield from _attributes(attributes)
     done = set(envelope.done)
     for index, recipient in enumerate(envelope.recipients):
-        if recipient.orcpt:
-            yield f"named_attribute: dsn_orig_rcpt={recipient.orcpt}"
-        if recipient.notify:
-            yield f"named_attribute: notify_flags={recipient.notify}"
+        notify = str(recipient.notify) if recipient.notify else ""
+        yield from _attributes({"notify_flags": notify, "dsn_orig_rcpt": recipient.orcpt})
         if recipient.original:
             yield f"original_recipient: {recipient.original}"
         yield f"{'done_recipient' if index in done else 'recipient'}: {recipient.address}"
+
+
+def _attributes(named: dict[str, str]) -> Iterator[str]:
+    return (f"named_attribute: {label}={value}" for label, value in named.items() if value)
 
 
 def _content(opened: Opened, parts: set[str]) -> Iterator[bytes]:

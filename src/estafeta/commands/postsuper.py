@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
 
 from estafeta.base import log
 from estafeta.commands.options import UsageError, parse_options
 from estafeta.commands.queue_repair import change_offline, delete_dropped, purge
 from estafeta.commands.terminal import Terminal
 from estafeta.config.instance import Config, ConfigError
+from estafeta.daemons.master import locks
 from estafeta.queue.keeper import SpoolBusy
 from estafeta.services.queue_control import DELETE, EXPIRE, HOLD, RELEASE, REQUEUE, Control, ControlReply, ask
 from estafeta.skeleton.log import for_command
@@ -27,7 +29,7 @@ USAGE = (
     "[-s (structure fix)] [-S (redundant structure fix)][-v (verbose)] [queue...]"
 )
 OPERATIONS = {"d": DELETE, "e": EXPIRE, "f": EXPIRE, "h": HOLD, "H": RELEASE, "r": REQUEUE}
-ORDER = (DELETE, EXPIRE, HOLD, RELEASE, REQUEUE)
+ORDER = (REQUEUE, DELETE, EXPIRE, HOLD, RELEASE)
 WORDS = {
     DELETE: ("removed", "Deleted"),
     EXPIRE: ("expired", "Force-expired"),
@@ -37,6 +39,11 @@ WORDS = {
 }
 QUEUES = frozenset({"maildrop", "incoming", "active", "deferred", "hold", "bounce", "defer", "trace", "flush"})
 ALL = "ALL"
+AT_ONCE = 2000
+"""Ids in one request while somebody watches: the terminal shows how far it is."""
+PATIENCE = 30.0
+"""Seconds for a queue manager that master starts just now, as during a reload, to answer."""
+AGAIN = 0.1
 
 
 class _Fatal(Exception):
@@ -76,7 +83,7 @@ def run(words: list[str]) -> int:
     release = False
     for letter, value in options:
         if letter in OPERATIONS:
-            wanted.setdefault(OPERATIONS[letter], []).extend(_ids(value))
+            wanted.setdefault(OPERATIONS[letter], []).extend(_valid(_ids(value)))
             release = release or letter == "f"
     if release:
         wanted.setdefault(RELEASE, []).extend(wanted[EXPIRE])
@@ -88,14 +95,14 @@ def run(words: list[str]) -> int:
 
 def _ids(value: str) -> list[str]:
     if value == "-":
-        return [line.strip() for line in sys.stdin if line.strip()]
+        return [line.strip() for line in sys.stdin]
     return [value]
 
 
 def change(conf: Config, operation: str, ids: list[str], queues: list[str]) -> None:
     """Do it and say how many messages it was done to."""
     everything = ALL in ids
-    good = [] if everything else list(_valid(ids))
+    good = [] if everything else ids
     done, summary = WORDS[operation]
     count = 0
     if operation == DELETE and "maildrop" in queues and (everything or good):
@@ -103,8 +110,8 @@ def change(conf: Config, operation: str, ids: list[str], queues: list[str]) -> N
             count += 1
             if not everything:
                 log.info(f"{queue_id}: {done}")
-    if everything or good:
-        reply = request(conf, Control(operation, good, _searched(queues)))
+    for ids_now in _portions(good) if good else [[]] if everything else []:
+        reply = request(conf, Control(operation, ids_now, _searched(queues)))
         count += reply.count
         if not everything:
             for queue_id in reply.queue_ids:
@@ -113,6 +120,17 @@ def change(conf: Config, operation: str, ids: list[str], queues: list[str]) -> N
             log.info(f"{summary}: {count} {_messages(count)}")
             raise _Fatal(reply.reason)
     log.info(f"{summary}: {count} {_messages(count)}")
+
+
+def _portions(ids: list[str]) -> Iterator[list[str]]:
+    """All at once; on a terminal in parts, so that something is seen to happen, and where it is."""
+    if len(ids) <= AT_ONCE or not sys.stderr.isatty():
+        yield ids
+        return
+    for start in range(0, len(ids), AT_ONCE):
+        yield ids[start : start + AT_ONCE]
+        sys.stderr.write(f"\r{min(start + AT_ONCE, len(ids))} of {len(ids)}\r")
+        sys.stderr.flush()
 
 
 def _messages(count: int) -> str:
@@ -135,19 +153,34 @@ def _searched(queues: list[str]) -> list[str]:
 
 
 def request(conf: Config, control: Control) -> ControlReply:
-    """Ask qmgr, or do it ourselves while there is none."""
-    try:
-        for reply in ask(control, directory=conf.queue_directory):
-            if reply.last:
-                return reply
-    except (FileNotFoundError, ConnectionRefusedError):
+    """Ask qmgr, or do it ourselves while there is none.
+
+    During a reload there is a moment without a qmgr, in which the queue's lock is free: who took it then would be told
+    that the mail system is down, or keep the new qmgr waiting. So as long as a master runs, its qmgr is waited for.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while True:
         try:
-            return asyncio.run(change_offline(conf, control))
-        except SpoolBusy:
-            raise _Fatal("the queue manager is starting or ending: try again in a moment") from None
-    except OSError as error:
-        raise _Fatal(f"cannot talk to the queue manager: {error.strerror or error}") from None
-    raise _Fatal("cannot talk to the queue manager: it gave no answer")
+            return _asked(conf, control)
+        except (FileNotFoundError, ConnectionError) as error:
+            if not locks.running_master(conf):
+                break
+            if time.monotonic() > deadline:
+                raise _Fatal(f"cannot talk to the queue manager: {error.strerror or error}") from None
+        except OSError as error:
+            raise _Fatal(f"cannot talk to the queue manager: {error.strerror or error}") from None
+        time.sleep(AGAIN)
+    try:
+        return asyncio.run(change_offline(conf, control))
+    except SpoolBusy:
+        raise _Fatal("the queue manager is starting or ending: try again in a moment") from None
+
+
+def _asked(conf: Config, control: Control) -> ControlReply:
+    for reply in ask(control, directory=conf.queue_directory):
+        if reply.last:
+            return reply
+    raise ConnectionError("it gave no answer")
 
 
 if __name__ == "__main__":

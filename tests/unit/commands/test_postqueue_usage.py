@@ -83,7 +83,9 @@ def test_ids_come_from_standard_input(capfd: pytest.CaptureFixture[str], monkeyp
     monkeypatch.setattr("sys.stdin", iter(["A\n", "\n", "b/c\n"]))
     assert postsuper.main(["-d", "-"]) == 0
     assert capfd.readouterr().err == (
-        "postsuper: warning: invalid mail queue id: b/c\npostsuper: Deleted: 0 messages\n"
+        "postsuper: warning: invalid mail queue id: \n"
+        "postsuper: warning: invalid mail queue id: b/c\n"
+        "postsuper: Deleted: 0 messages\n"
     )
 
 

@@ -26,7 +26,7 @@ _estafeta() {{
         completion) choices="bash zsh" ;;
         postfix) choices="{postfix}" ;;
         postconf) choices="$(postconf -dH 2>/dev/null)" ;;
-        postsuper) choices="-d -h -r -H -s -p ALL" ;;
+        postsuper) choices="-d -e -f -h -H -p -r -s -S ALL hold incoming active deferred maildrop" ;;
         postqueue) choices="-p -j -f -i -s" ;;
         *) COMPREPLY=($(compgen -f -- "$word")); return ;;
     esac
@@ -49,7 +49,7 @@ _estafeta() {{
         completion) compadd bash zsh ;;
         postfix) compadd {postfix} ;;
         postconf) compadd -- ${{(f)"$(postconf -dH 2>/dev/null)"}} ;;
-        postsuper) compadd -- -d -h -r -H -s -p ALL ;;
+        postsuper) compadd -- -d -e -f -h -H -p -r -s -S ALL hold incoming active deferred maildrop ;;
         postqueue) compadd -- -p -j -f -i -s ;;
         *) _files ;;
     esac

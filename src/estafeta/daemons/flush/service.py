@@ -35,12 +35,14 @@ from estafeta.services.flush import (
     encode,
     well_formed,
 )
-from estafeta.services.queue_control import FLUSH, Control, ask_async
+from estafeta.services.queue_control import FLUSH, Control, ControlReply, ask_async
 from estafeta.skeleton.service import Context, Service
 from estafeta.tables.table import TableDown
 
 AT_ONCE = 10_000
 """Messages in one request to qmgr."""
+TRIES, PAUSE = 20, 0.25
+"""How often qmgr is asked again while it is away, and how many seconds lie between."""
 
 
 class FlushService(Service):
@@ -48,6 +50,7 @@ class FlushService(Service):
 
     def __init__(self, context: Context, *, logs: SiteLogs | None = None, control: str = queue_control.SOCKET) -> None:
         super().__init__(context)
+        self._pause = PAUSE
         self._logs = logs or SiteLogs()
         self._control = control
         self._tasks: set[asyncio.Task[None]] = set()
@@ -143,9 +146,18 @@ class FlushService(Service):
 
     async def _deliver(self, queue_ids: list[str]) -> None:
         for start in range(0, len(queue_ids), AT_ONCE):
-            reply = await ask_async(Control(FLUSH, queue_ids[start : start + AT_ONCE]), path=self._control)
+            reply = await self._ask(Control(FLUSH, queue_ids[start : start + AT_ONCE]))
             if reply.reason:
                 raise OSError(0, reply.reason, self._control)
+
+    async def _ask(self, control: Control) -> ControlReply:
+        """We run, so master does: a qmgr that is not there is about to be, as during a reload."""
+        for _ in range(TRIES):
+            try:
+                return await ask_async(control, path=self._control)
+            except (FileNotFoundError, ConnectionError):
+                await asyncio.sleep(self._pause)
+        return await ask_async(control, path=self._control)
 
     async def refresh(self, after: float) -> None:
         """Have mail tried that nobody has asked for in `after` seconds; remove accounts that are long empty."""
