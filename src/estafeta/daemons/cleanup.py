@@ -33,6 +33,10 @@ REQUEUE = "requeue"
 """Origin of mail that `postsuper -r` sends through once more: it is treated as mail from outside."""
 
 
+WRITERS = {"local": "forward", "notify": "notify", "verify": "verify", REQUEUE: "sendmail"}
+"""What smtputf8_autodetect_classes calls who writes; all others send reports."""
+
+
 class CleanupService(Service):
     """One process of the cleanup entry."""
 
@@ -92,6 +96,7 @@ class CleanupService(Service):
             mapped=request.mapped,
             # What was queued once is not lost because a limit is lower now: it is returned to its sender.
             bounce=request.origin == REQUEUE,
+            writer=WRITERS.get(request.origin, "bounce"),
         )
         message.prepend(self._received(request))
         try:

@@ -14,7 +14,10 @@ HEADER_LIMIT = 1024 * 1024
 """Bytes of header that are held while waiting for its end."""
 
 _STRAY = re.compile(rb"\r(?!\n)|(?<!\r)\n")
-_MAILBOX_LINE = re.compile(rb">*From ", re.IGNORECASE)
+_MAILBOX_LINE = re.compile(rb">*+From ", re.IGNORECASE)
+_MAILBOX_LINES = re.compile(rb"(?:>*+From [^\n]*+\n)++", re.IGNORECASE)
+ODD_END = 100
+"""Bytes that are shown of a line that ended a header and should not have."""
 _ENOUGH = 64
 """Bytes that tell whether the first line is a mailbox separator."""
 
@@ -41,6 +44,7 @@ class Content:
         "held",
         "lines",
         "octets",
+        "odd_end",
     )  # fmt: skip
 
     def __init__(self, *, fix_strays: bool, strip: bytes = b"", header_limit: int = HEADER_LIMIT) -> None:
@@ -55,6 +59,8 @@ class Content:
         """The fields as they came, without the empty line behind them."""
         self.body: list[bytes] = []
         """Without the empty line before it."""
+        self.odd_end = b""
+        """The beginning of the line that ended the header, if that was neither empty nor a field."""
         self.blank = False
         """Whether an empty line ends the header: always, unless there is nothing but a header."""
         self.held = 0
@@ -126,10 +132,13 @@ class Content:
     def _look(self, *, final: bool) -> None:
         start = self._start[0] if len(self._start) == 1 else b"".join(self._start)
         if _MAILBOX_LINE.match(start):
-            # The separator of mbox files is no header; kept under a name of its own.
-            start = b"X-Mailbox-Line: " + start
-            self.octets += 16
-            self._started += 16
+            # The separator of mbox files is no header; kept under a name of its own, as are its copies behind it.
+            whole = _MAILBOX_LINES.match(start)
+            lines = max(start.count(b"\n", 0, whole.end()), 1) if whole is not None else 1
+            parts = start.split(b"\n", lines)
+            start = b"\n".join([b"X-Mailbox-Line: " + part for part in parts[:lines]] + parts[lines:])
+            self.octets += 16 * lines
+            self._started += 16 * lines
         if final and start and not start.endswith(b"\n"):
             start += b"\r\n"
             self.octets += 2
@@ -152,6 +161,7 @@ class Content:
             # A line that is no field ends the header; the empty line that should have been there is put in.
             self.octets += 2
             self.lines += 1
+            self.odd_end = rest[:ODD_END].partition(b"\r\n")[0]
         else:
             rest = rest[2:]
         self.blank = True

@@ -19,12 +19,11 @@ from collections.abc import Coroutine, Mapping
 from typing import Any, Protocol
 
 from estafeta.config.instance import Config
-from estafeta.intake import verdict
-from estafeta.intake.header_rules import HeaderRules, Seen
+from estafeta.intake.header_rules import HeaderRules
 from estafeta.intake.mapping import Mapping as AddressMapping
+from estafeta.intake.mime_rules import MimeRules
 from estafeta.intake.recipients import RecipientRules
 from estafeta.intake.submission import Submission
-from estafeta.intake.verdict import Refused
 from estafeta.mail.envelope import Envelope
 from estafeta.queue.place import Place
 from estafeta.queue.spool import Spool
@@ -61,11 +60,11 @@ class Intake:
         self.fix_strays = cleanup.cleanup_replace_stray_cr_lf
         self.strip_characters = characters(cleanup.message_strip_characters)
         self.reject_characters = characters(cleanup.message_reject_characters)
-        self.detect_8bit = cleanup.detect_8bit_encoding_header
+        self.detect_8bit = cleanup.detect_8bit_encoding_header and not cleanup.disable_mime_input_processing
         self.content_filter = conf.content_filter
         self._address_mappings = "no_address_mappings" not in conf.receive_override_options
-        self._strict_header = cleanup.strict_7bit_headers or cleanup.strict_8bitmime
-        self._strict_body = cleanup.strict_8bitmime_body or cleanup.strict_8bitmime
+        self.mime = MimeRules(cleanup)
+        self.end_of_header = cleanup.non_empty_end_of_header_action
         self._utf8 = cleanup.smtputf8_enable
         self._utf8_classes = frozenset(cleanup.smtputf8_autodetect_classes)
         self._conf = conf
@@ -136,6 +135,7 @@ class Intake:
         internal: bool = False,
         mapped: bool = True,
         bounce: bool = False,
+        writer: str = "",
     ) -> Submission:
         """A message with this envelope; its queue_id is from `new_id`.
 
@@ -144,6 +144,7 @@ class Intake:
         `internal`: made by the mail system itself, so no copies (always_bcc) and no content filter. `mapped`: canonical
         maps and virtual aliases apply, unless receive_override_options says otherwise. `bounce`: there is nobody to
         hear a refusal, so a message that breaks a limit is queued all the same, to be returned to its sender.
+        `writer`: who brings it, in the words of smtputf8_autodetect_classes; by default smtpd or sendmail.
         """
         return Submission(
             self,
@@ -152,6 +153,7 @@ class Intake:
             internal=internal,
             mapped=mapped and self._address_mappings,
             bounce=bounce,
+            writer=writer or ("smtpd" if from_network else "sendmail"),
         )
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -160,19 +162,9 @@ class Intake:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def detect_utf8(self, from_network: bool) -> bool:
+    def detect_utf8(self, writer: str) -> bool:
         """Whether mail from this kind of writer is looked at for UTF-8 (smtputf8_autodetect_classes)."""
-        if not self._utf8:
-            return False
-        return "all" in self._utf8_classes or (not from_network and "sendmail" in self._utf8_classes)
-
-    def refuse_8bit(self, seen: Seen, head: bytes, any_8bit: bool, announced: bool) -> Refused | None:
-        """strict_7bit_headers, strict_8bitmime_body."""
-        if self._strict_header and not head.isascii():
-            return verdict.BAD_8BIT_HEADER
-        if self._strict_body and any_8bit and not announced and not seen.encoding.startswith(("8bit", "binary")):
-            return verdict.BAD_8BIT_BODY
-        return None
+        return self._utf8 and ("all" in self._utf8_classes or writer in self._utf8_classes)
 
     def _sealed(self, segment: str, records: int) -> None:
         if self.notices is not None:

@@ -143,4 +143,3 @@ class Mapping:
     def _unreasonable(self, what: str, address: str, queue_id: str) -> None:
         log.warning(f"{queue_id}: unreasonable {self.aliases.name} {what}{WAIT}", PROGRAM)
         raise AliasTrouble(address)
-

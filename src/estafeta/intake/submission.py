@@ -14,7 +14,9 @@ from estafeta.intake import eight_bit, verdict
 from estafeta.intake.content import HEADER_LIMIT, Content, HeaderTooBig
 from estafeta.intake.header_rules import Author, Seen
 from estafeta.intake.mapping import AliasTrouble
+from estafeta.intake.mime_rules import Look
 from estafeta.intake.verdict import Queued, Refused, TryAgain, Verdict
+from estafeta.mail.address import quote
 from estafeta.mail.envelope import TRACE_PROBE
 from estafeta.queue.journal import SpoolError
 from estafeta.queue.spool import LargeMessage
@@ -37,17 +39,25 @@ class Submission:
     """Made by `Intake.begin`. `envelope` may be changed until `finish`: recipients, content_filter, redirect."""
 
     def __init__(
-        self, intake: Intake, envelope: Envelope, *, from_network: bool, internal: bool, mapped: bool, bounce: bool
+        self,
+        intake: Intake,
+        envelope: Envelope,
+        *,
+        from_network: bool,
+        internal: bool,
+        mapped: bool,
+        bounce: bool,
+        writer: str,
     ) -> None:
         self._intake = intake
         self.envelope = envelope
         self.queue_id = envelope.queue_id
         self.full_name = ""
         """Of the local author, for a From header that is missing."""
-        self._from_network = from_network
         self._internal = internal
         self._mapped = mapped
         self._bounce = bounce
+        self._writer = writer
         self._content = Content(
             # What came over SMTP has been through wire/smtp/data.py, which lets nothing but CRLF pass.
             fix_strays=intake.fix_strays and not from_network,
@@ -63,6 +73,9 @@ class Submission:
         self._seen = Seen()
         self._any_8bit = False
         self._announced_8bit = False
+        self._look = intake.mime.look()
+        self._grown = 0
+        """How much longer the body has become through conversion, line ends counted as one byte."""
 
     # --- what smtpd's rules ask for
 
@@ -166,7 +179,7 @@ class Submission:
                 return stopped
         if not self.envelope.recipients:
             return verdict.NO_RECIPIENTS
-        self._look_at_pieces()
+        self._look_at_pieces(final=True)
         if self._stopped is not None:
             return self._stopped
         await self._intake.recipients.complete(self.envelope, mapped=self._mapped, internal=self._internal)
@@ -176,8 +189,7 @@ class Submission:
             self._discarded = True  # an alias for several exists, whatever becomes of them: nobody is asked
             return None
         self._complete_envelope()
-        refused = self._intake.refuse_8bit(self._seen, self._head or b"", self._any_8bit, self._announced_8bit)
-        return self._refusal(refused) if refused is not None else None
+        return None
 
     def _refusal(self, refused: Refused) -> Refused | None:
         """The refusal, or None if nobody is there to hear it: then error(8) returns the message to its sender."""
@@ -192,9 +204,18 @@ class Submission:
         content, envelope = self._content, self.envelope
         raw = content.head or b""
         if self._intake.reject_characters and any(byte in raw for byte in self._intake.reject_characters):
-            stopped = self._refusal(verdict.BAD_CHARACTERS)
+            stopped = self._bad_characters(raw)
             if stopped is not None:
                 return stopped
+        if content.odd_end and self._intake.end_of_header != "fix_quietly":
+            shown = f"message header was terminated by '{_shown(content.odd_end)}'"
+            if self._intake.end_of_header == "reject":
+                self._log_refusal("mime-error", shown, "")
+                stopped = self._refusal(Refused(550, "5.6.0", shown, "content"))
+                if stopped is not None:
+                    return stopped
+            else:
+                raw += f"MIME-Error: {shown}\r\n".encode("utf-8", "surrogateescape")
         if self._prepended:
             raw = b"".join((*self._prepended, raw))
         author = Author(self.queue_id, envelope.arrived, envelope.sender, self.full_name, envelope.context)
@@ -205,7 +226,7 @@ class Submission:
         except TableDown as down:
             log.warning(f"{self.queue_id}: {down} -- message not accepted, try again later", PROGRAM)
             return verdict.TABLE_TROUBLE
-        if self._seen.received > self._intake.hopcount_limit:
+        if self._seen.received >= self._intake.hopcount_limit:
             log.warning(f"{self.queue_id}: message rejected: hopcount exceeded", PROGRAM)
             stopped = self._refusal(verdict.TOO_MANY_HOPS)
             if stopped is not None:
@@ -213,10 +234,52 @@ class Submission:
         for name, value in self._seen.message_ids:
             log.info(f"{self.queue_id}: {name}={_UNPRINTABLE.sub('?', value)}", PROGRAM)
         self._head = head + b"\r\n" if content.blank else head
+        if self._look is not None:
+            self._head = self._look.feed(self._head)
         return None
 
-    def _look_at_pieces(self) -> None:
+    def _examine(self, look: Look, *, final: bool) -> None:
+        """Put the pieces at hand before the strict rules of MIME, and convert them if that is wanted."""
+        content = self._content
+        pieces = [look.feed(piece) for piece in content.body]
+        rest = look.finish() if final else b""
+        if rest and not content.body and not content.blank:
+            self._head = (self._head or b"") + rest  # there is nothing but a header
+        elif rest:
+            pieces.append(rest)
+        if self._intake.mime.convert:
+            self._grown += sum(map(_size, pieces)) - sum(map(_size, content.body))
+            content.body = [piece for piece in pieces if piece]
+            content.held = sum(map(len, content.body))
+        if look.trouble is not None:
+            what, shown = look.trouble
+            self._look = None
+            self._log_refusal("mime-error", f"{what}: {_UNPRINTABLE.sub('?', shown)}", "")
+            self._stopped = self._refusal(Refused(550, "5.6.0", what, "content"))
+        if final:
+            self._look = None
+
+    def _bad_characters(self, piece: bytes) -> Refused | None:
+        """message_reject_characters: the line is shown in the log."""
+        line = next(line for line in piece.split(b"\n") if any(byte in line for byte in self._intake.reject_characters))
+        client = self.envelope.client
+        about = f" proto={client.protocol} helo=<{client.helo}>" if client.name else ""
+        self._log_refusal("content", _shown(line[:200].rstrip(b"\r")), f"{about}: 5.7.1 disallowed character")
+        return self._refusal(verdict.BAD_CHARACTERS)
+
+    def _log_refusal(self, what: str, detail: str, more: str) -> None:
+        client, envelope = self.envelope.client, self.envelope
+        first = envelope.recipients[0] if envelope.recipients else None
+        to = f" to=<{quote(first.original or first.address)}>" if first is not None else ""
+        where = f"{client.name}[{client.address}]" if client.name else "local"
+        log.info(
+            f"{self.queue_id}: reject: {what} {detail} from {where}; from=<{quote(envelope.sender)}>{to}{more}", PROGRAM
+        )
+
+    def _look_at_pieces(self, *, final: bool = False) -> None:
         """Note what the pieces at hand tell about 8-bit content, before they are written out."""
+        if self._look is not None:
+            self._examine(self._look, final=final)
         body = self._content.body
         if self._any_8bit or eight_bit.present(body):
             self._any_8bit = True
@@ -225,7 +288,8 @@ class Submission:
         if self._intake.reject_characters:
             for piece in body:
                 if any(byte in piece for byte in self._intake.reject_characters):
-                    self._stopped = self._refusal(verdict.BAD_CHARACTERS)
+                    self._stopped = self._bad_characters(piece)
+                    break
 
     async def _write_pieces(self, large: LargeMessage) -> None:
         self._look_at_pieces()
@@ -237,10 +301,12 @@ class Submission:
     def _complete_envelope(self) -> None:
         envelope = self.envelope
         head = self._head or b""
-        envelope.size = len(head) - head.count(b"\n") + self._content.body_size
+        envelope.size = len(head) - head.count(b"\n") + self._content.body_size + self._grown
+        if self._intake.mime.convert and not self._any_8bit and envelope.encoding == "8bit":
+            envelope.encoding = "7bit"
         if self._announced_8bit and envelope.encoding != "8bit":
             envelope.encoding = "8bit"
-        if not envelope.smtputf8 and self._intake.detect_utf8(self._from_network):
+        if not envelope.smtputf8 and self._intake.detect_utf8(self._writer):
             everyone = (envelope.sender, *(each.address for each in envelope.recipients))
             envelope.smtputf8 = not head.isascii() or not all(each.isascii() for each in everyone)
         if not envelope.content_filter and not self._internal:
@@ -277,3 +343,12 @@ class Submission:
                 await large.abandon()
             except OSError as error:
                 log.warning(f"{self.queue_id}: remove unfinished message file: {error}", PROGRAM)
+
+
+def _size(piece: bytes) -> int:
+    """Bytes, a line end counted as one."""
+    return len(piece) - piece.count(b"\n")
+
+
+def _shown(raw: bytes) -> str:
+    return _UNPRINTABLE.sub("?", raw.decode("utf-8", "surrogateescape"))

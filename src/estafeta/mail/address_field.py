@@ -26,7 +26,7 @@ Change = Callable[[mailboxes.Mailbox], Awaitable[str]]
 
 
 async def replaced(raw: bytes, value: int, change: Change, token_limit: int) -> bytes | None:
-    """The field `raw` (with its line end; `value` is where the colon ends) with its addresses changed; None if none is."""
+    """The field with its addresses changed, None if none is. `raw` is all of it, `value` is where the colon ends."""
     end = len(raw) - 2 if raw.endswith(b"\r\n") else len(raw)
     text = raw[value:end].decode("utf-8", "surrogateescape")
     short = mailboxes.cut(text, token_limit)

@@ -37,14 +37,15 @@ class SevenBit:
 
     def feed(self, piece: bytes) -> bytes:
         """What of it can go out now."""
-        return b"".join(map(_changed, self._walk.feed(piece)))
+        return b"".join(map(converted, self._walk.feed(piece)))
 
     def finish(self) -> bytes:
         """The rest."""
-        return b"".join(map(_changed, self._walk.finish()))
+        return b"".join(map(converted, self._walk.finish()))
 
 
-def _changed(event: Event) -> bytes:
+def converted(event: Event) -> bytes:
+    """What stands in the place of an event's bytes."""
     part = event.part
     if part is None or part.encoding not in EIGHT_BIT:
         return event.data

@@ -84,7 +84,6 @@ class Headers:
         "What to do when headers end with a line that is neither header nor empty: fix_quietly puts an empty line "
         "before it, add_header also notes it in a header, reject refuses the message.",
         "fix_quietly add_header reject",
-        pending=True,
     )
     cleanup_replace_stray_cr_lf = flag(
         "yes",
@@ -145,7 +144,6 @@ class Mime:
     disable_mime_input_processing = flag(
         "no",
         "Whether incoming mail is taken as plain headers and body, without any look at its MIME structure.",
-        pending=True,
     )
     disable_mime_output_conversion = flag(
         "no",
@@ -155,7 +153,6 @@ class Mime:
     force_mime_input_conversion = flag(
         "no",
         "Whether 8-bit mail is converted to 7 bits as it comes in, before anything signs it.",
-        pending=True,
     )
     detect_8bit_encoding_header = flag(
         "yes",
@@ -165,13 +162,11 @@ class Mime:
         "2048",
         "How many characters of a MIME boundary are compared.",
         least=1,
-        pending=True,
     )
     mime_nesting_limit = number(
         "100",
         "How deep MIME parts may be nested; what is deeper is not taken apart.",
         least=1,
-        pending=True,
     )
     strict_7bit_headers = flag("no", "Whether mail with 8-bit characters in its headers is refused.")
     strict_8bitmime = flag(
@@ -182,7 +177,6 @@ class Mime:
     strict_mime_encoding_domain = flag(
         "no",
         "Whether mail is refused that puts an encoding other than 7bit, 8bit or binary on parts that hold other parts.",
-        pending=True,
     )
 
 
