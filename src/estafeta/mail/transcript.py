@@ -36,8 +36,13 @@ def told(entries: Collection[Entry]) -> list[str]:
     Unprintable characters are question marks, and so is what is no UTF-8. The secrets of AUTH are left out.
     """
     lines = [OMITTED] if len(entries) >= MOST_ENTRIES else []
+    asked = False
     for entry in entries:
-        lines += _said(" In:  ", entry) if isinstance(entry, bytes) else _said(" Out: ", entry[0])
+        if isinstance(entry, bytes):
+            lines += [" In:  (not shown)"] if asked else _said(" In:  ", entry)
+        else:
+            lines += _said(" Out: ", entry[0])
+        asked = not isinstance(entry, bytes) and entry[0].startswith(b"334 ")
     return lines
 
 
@@ -49,9 +54,11 @@ def notice(
     subject: str,
     entries: Collection[Entry],
     reason: str = "",
+    opening: str = "",
     standard: bool = True,
 ) -> tuple[bytes, bytes]:
-    """(header block with its empty line, body). `reason`: why the session ended before its time, or empty.
+    """(header block with its empty line, body). `reason`: why a client's session ended before its time, or empty;
+    `opening`: the first sentence, where we were the client.
 
     `standard`: `Name <address>` in From and To, otherwise `address (Name)` (header_from_format).
     """
@@ -63,7 +70,10 @@ def notice(
         "",
     ]
     body = ["Transcript of session follows.", "", *told(entries)]
-    body += ["", f"Session aborted, reason: {reason}", ""] if reason else ["", ""]
+    if opening:
+        body = [opening, "", *body, ""]
+    else:
+        body += ["", f"Session aborted, reason: {reason}", ""] if reason else ["", ""]
     body.append("For other details, see the local mail logfile")
     return _wire(head), _wire(body)
 

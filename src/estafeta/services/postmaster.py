@@ -56,25 +56,32 @@ class Postmaster:
 
     def __init__(self, conf: Config, submitter: Submitter | None = None) -> None:
         self.wanted = wanted_classes(conf)
+        self.sender = double_bounce_address(conf)
         self._conf = conf
         self._submitter = submitter
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def tell(self, trouble: int, subject: str, entries: Collection[Entry], reason: str = "") -> None:
+    def tell(
+        self, trouble: int, subject: str, entries: Collection[Entry], *, reason: str = "", opening: str = ""
+    ) -> None:
         """Send the transcript, if one of the bits in `trouble` is wanted. Never raises, never waits.
 
-        `subject` comes after the mail system's name: `SMTP server: errors from host[address]`.
+        `subject` comes after the mail system's name: `SMTP server: errors from host[address]`. `reason` and `opening`
+        are those of mail.transcript.notice.
         """
         if not trouble & self.wanted:
             return
         if len(self._tasks) >= MOST_WAITING:
             log.warning(f"postmaster notice: too many are waiting already: none about {subject}")
             return
-        task = asyncio.get_running_loop().create_task(self._send(self._submission(trouble, subject, entries, reason)))
+        submission = self._submission(trouble, subject, entries, reason, opening)
+        task = asyncio.get_running_loop().create_task(self._send(submission))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _submission(self, trouble: int, subject: str, entries: Collection[Entry], reason: str) -> Submission:
+    def _submission(
+        self, trouble: int, subject: str, entries: Collection[Entry], reason: str, opening: str
+    ) -> Submission:
         conf = self._conf
         now = time.time()
         bounced = trouble & self.wanted & BOUNCE
@@ -85,10 +92,11 @@ class Postmaster:
             subject=f"{conf.mail_name} {subject}",
             entries=entries,
             reason=reason,
+            opening=opening,
             standard=conf.header_from_format == "standard",
         )
         recipient = conf.bounce_notice_recipient if bounced else conf.error_notice_recipient
-        envelope = Envelope("", now, double_bounce_address(conf), [Recipient(recipient)])
+        envelope = Envelope("", now, self.sender, [Recipient(recipient)])
         return Submission(0, envelope, head, body, origin="notify")
 
     async def _send(self, submission: Submission) -> None:

@@ -23,6 +23,7 @@ def test_long_lines_are_broken_at_blanks_and_long_words_stay_whole() -> None:
 def test_a_password_is_not_shown() -> None:
     assert told([b"auth plain AGEAYg==\r\n"]) == [" In:  auth plain (not shown)"]
     assert told([b"AUTH LOGIN\r\n"]) == [" In:  AUTH LOGIN"]
+    assert told([(b"334 UGFzc3dvcmQ6\r\n",), b"c2VjcmV0\r\n"]) == [" Out: 334 UGFzc3dvcmQ6", " In:  (not shown)"]
 
 
 def test_of_a_long_session_the_end_is_kept() -> None:
@@ -48,7 +49,8 @@ def _notice(reason: str = "", *, standard: bool = True) -> str:
 
 def test_the_notice() -> None:
     assert _notice().replace("\r\n", "\n") == (
-        "Date: DATE\nFrom: Mail Delivery System <MAILER-DAEMON@example.test>\nTo: Postmaster <postmaster@example.test>\n"
+        "Date: DATE\nFrom: Mail Delivery System <MAILER-DAEMON@example.test>\n"
+        "To: Postmaster <postmaster@example.test>\n"
         "Subject: Estafeta SMTP server: errors from a[1]\n\n"
         "Transcript of session follows.\n\n Out: 220 mail.example.test ESMTP\n In:  FOO\n Out: 500 5.5.2 Error\n\n\n"
         "For other details, see the local mail logfile\n"

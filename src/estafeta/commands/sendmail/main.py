@@ -129,7 +129,7 @@ def _enqueue(conf: Config, request: Request) -> int:
     if not recipients:
         raise Fatal(f"{who}: Recipient addresses must be specified on the command line or via the -t option")
     envelope = _envelope(request, who, recipients)
-    envelope.verp = _verp(conf, request, envelope.sender)
+    envelope.verp = _verp(conf, request, envelope.sender, who)
     described = Drop(envelope, _full_name(request, who))
     content: Iterable[bytes] = (_probe(described.envelope),) if verify else message.pieces()
     _store(conf, who, described, content)
@@ -188,7 +188,7 @@ def _envelope(request: Request, who: _Caller, recipients: list[str]) -> Envelope
     )
 
 
-def _verp(conf: Config, request: Request, sender: str) -> str:
+def _verp(conf: Config, request: Request, sender: str, who: _Caller) -> str:
     """The delimiters that -XV asks for; empty where it does not."""
     if request.verp is None:
         return ""
@@ -196,7 +196,7 @@ def _verp(conf: Config, request: Request, sender: str) -> str:
     if not usable(delimiters, conf.verp_delimiter_filter):
         raise Fatal(f"-V requires two characters from {conf.verp_delimiter_filter}")
     if not sender:
-        raise Fatal("-V option requires non-null sender address")
+        raise Fatal(f"{sender}({who.uid}): -V option requires non-null sender address")
     return delimiters
 
 

@@ -64,7 +64,7 @@ def due(conf: Config, request: ReportRequest) -> list[Notice]:
         # The sender of each copy names its recipient, and that is who is told.
         for each in everything:
             if each in wanted:
-                to = verp_sender(envelope.verp, envelope.sender, each[0].address)
+                to = verp_sender(envelope.verp, envelope.sender, each[0].original or each[0].address)
                 notices.append(Notice(BOUNCE, "", to, True, headers_only, [each]))
             notices += _postmaster_copy(conf, BOUNCE, [each])
         return notices

@@ -249,7 +249,8 @@ class Agents:
             recipients.append(one)
         sender = envelope.sender
         if envelope.verp:
-            sender = verp_sender(envelope.verp, sender, everyone[entry.recipients[0]].address)
+            one = everyone[entry.recipients[0]]
+            sender = verp_sender(envelope.verp, sender, one.original or one.address)
         self._number += 1
         worker.busy[self._number] = entry
         worker.outgoing.append(

@@ -18,8 +18,8 @@ def trouble_of(refusal: Refusal) -> int:
     """The class of what a restriction, or a limit, refused."""
     if refusal.dsn == "4.3.1":
         return RESOURCE
-    if refusal.dsn == "4.3.5":
-        return SOFTWARE
+    if refusal.dsn == "4.3.5" and refusal.text.startswith("Server"):
+        return SOFTWARE  # where it names somebody, a table is wrong, which Postfix takes for policy
     if refusal.dsn == "4.3.0" and "lookup failure" in refusal.text:
         return DATA
     if refusal.dsn.endswith(".1.1") and "User unknown" in refusal.text:

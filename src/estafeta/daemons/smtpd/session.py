@@ -192,7 +192,7 @@ class Session:
     def _tell_postmaster(self) -> None:
         """notify_classes: mistakes that no later message has made good."""
         subject = f"SMTP server: errors from {self.client.namaddr}"
-        self.policy.postmaster.tell(self.trouble, subject, self.stream.record or (), self._end)
+        self.policy.postmaster.tell(self.trouble, subject, self.stream.record or (), reason=self._end)
 
     async def _identify(self) -> None:
         """Find out the client's name, and which rule about bare newlines applies to it."""
@@ -464,10 +464,17 @@ class Session:
         """Forget the transaction. What was fed to the spool is given up."""
         transaction = self.transaction
         self.forwarded = None
+        self._shorten_record()
         if transaction.submission is not None:
             transaction.submission.abandon()
         if transaction.sender is not None or transaction.queue_id or transaction.chunks is not None:
             self.transaction = Transaction()
+
+    def _shorten_record(self) -> None:
+        """smtpd_history_flush_threshold: of a long session, the postmaster hears what was said since the last pause."""
+        record = self.stream.record
+        if record is not None and len(record) > self.policy.conf.smtpd_history_flush_threshold:
+            record.clear()
 
     def open_queue_id(self) -> bytes | None:
         """The message gets its queue id, and the log says whose it is. A reply if the spool gives none now."""
@@ -489,6 +496,7 @@ class Session:
         self.junk = 0
         self.trouble = 0
         self.forwarded = None
+        self._shorten_record()
         self.transaction = Transaction()
 
     def is_own_host(self) -> bool:
