@@ -12,6 +12,7 @@ from estafeta.daemons.smtpd.peer import Client
 from estafeta.daemons.smtpd.policy import Policy
 from estafeta.daemons.smtpd.session import Session
 from estafeta.intake.verdict import Queued, Verdict
+from estafeta.mail import logline
 from estafeta.mail.envelope import Envelope
 from estafeta.net.dns import DnsDown, Mx, NoSuchDomain
 from estafeta.net.stream import Stream
@@ -134,6 +135,7 @@ class Stage:
     ) -> None:
         self.gate = Gate()
         conf = Config.for_test(**settings)
+        logline.use_format(conf.info_log_address_format)
         self.policy = Policy(conf, intake=self.gate, routing=Routing.open(conf), resolver=names or Names())  # type: ignore[arg-type]
         self.transport = Transport()
         self.stream = Stream()

@@ -20,10 +20,10 @@ from estafeta.base import log
 from estafeta.intake.intake import Intake
 from estafeta.intake.maildrop import FOLDER, BadDrop, Dropped, ready
 from estafeta.intake.verdict import Queued, Refused, Verdict
-from estafeta.mail.address import quote
 from estafeta.mail.dates import mail_date
 from estafeta.mail.envelope import TRACE_REPORT, TRACE_VERIFY
 from estafeta.mail.header import line
+from estafeta.mail.logline import shown
 from estafeta.queue.journal import SpoolError
 from estafeta.services.notice import NoticeSender
 from estafeta.skeleton.service import Context, Service
@@ -140,7 +140,7 @@ class PickupService(Service):
         envelope.arrived = min(dropped.modified, time.time())
         submission = self.intake.begin(envelope, from_network=False, bounce=True)
         submission.full_name = dropped.drop.full_name
-        log.info(f"{queue_id}: uid={uid} from=<{quote(envelope.sender)}>")
+        log.info(f"{queue_id}: uid={uid} from=<{shown(envelope.sender)}>")
         submission.prepend(
             line(
                 "Received",

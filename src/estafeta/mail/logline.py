@@ -12,6 +12,20 @@ from __future__ import annotations
 
 from estafeta.mail.address import quote
 
+_internal = False
+
+
+def use_format(name: str) -> None:
+    """info_log_address_format, once at the start of a process: `external` or `internal`."""
+    global _internal
+    _internal = name == "internal"
+
+
+def shown(address: str) -> str:
+    """An address as it stands in log lines."""
+    return address if _internal else quote(address)
+
+
 RESOLUTION = 2
 """Digits after the point: the default of delay_logging_resolution_limit."""
 
@@ -67,7 +81,7 @@ def delivery_line(
     `conn_use` counts the deliveries over the same connection; it is shown from the second on. `limit` is
     delay_logging_resolution_limit.
     """
-    orig_to = f", orig_to=<{quote(original)}>" if original and original != recipient else ""
+    orig_to = f", orig_to=<{shown(original)}>" if original and original != recipient else ""
     use = f", conn_use={conn_use}" if conn_use > 1 else ""
     before, queued, connecting, delivering = delays
     total = delay_text(before + queued + connecting + delivering, limit)
@@ -80,6 +94,6 @@ def delivery_line(
         )
     )
     return (
-        f"{queue_id}: to=<{quote(recipient)}>{orig_to}, relay={relay}{use}, delay={total}, delays={parts}, "
+        f"{queue_id}: to=<{shown(recipient)}>{orig_to}, relay={relay}{use}, delay={total}, delays={parts}, "
         f"dsn={dsn}, status={status} ({text})"
     )

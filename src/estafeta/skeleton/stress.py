@@ -1,8 +1,8 @@
 """Stress: a public service has as many clients as it may, so new ones get less patience for a while.
 
-In Postfix, master starts such a service's processes with `-o stress=yes`. Here processes live on and serve many clients,
-so the word is passed through memory that they share: whoever gives the last place away sets it, every process looks
-when a client comes, and it ends by itself some time after the last crowding.
+In Postfix, master starts such a service's processes with `-o stress=yes`. Here processes live on and serve many
+clients, so the word is passed through memory that they share: whoever gives the last place away sets it, every process
+looks when a client comes, and it ends by itself some time after the last crowding.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ class Header:
 
 def parse_header(held: bytes) -> Header | None:
     """The header at the beginning of what has arrived; None if more is needed. Raises ProxyError."""
-    if held.startswith(SIGNATURE[: len(held)]) or held.startswith(SIGNATURE):
+    if held.startswith((SIGNATURE, SIGNATURE[: len(held)])):
         return _block(held) if len(held) >= LEAD else None
     end = held.find(b"\n", 0, LONGEST)
     if end < 0:

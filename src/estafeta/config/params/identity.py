@@ -95,5 +95,5 @@ class Identity:
         "Names of TCP ports that are known without asking the system's services file, as in smtp=25.",
     )
     helpful_warnings = flag(
-        "yes", "Whether to warn about configurations that are legal but hardly what their author meant.", pending=True
+        "yes", "Whether to warn about configurations that are legal but hardly what their author meant."
     )

@@ -44,7 +44,6 @@ class Log:
         "How addresses are shown in the log: external quotes an unusual local part as a mail header does; internal "
         "does not.",
         "external internal",
-        pending=True,
     )
     respectful_logging = flag(
         "${{$compatibility_level} <level {3.6} ? {no} : {yes}}",

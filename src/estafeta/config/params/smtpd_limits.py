@@ -55,7 +55,6 @@ class SmtpdLimits:
         "How many lines of a session are kept for a report to the postmaster; with more, the next EHLO, RSET or end "
         "of a message clears them.",
         least=1,
-        pending=True,
     )
 
 

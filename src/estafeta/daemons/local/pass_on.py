@@ -13,8 +13,8 @@ import time
 import msgspec
 
 from estafeta.base import log
-from estafeta.mail.address import quote
 from estafeta.mail.envelope import Recipient
+from estafeta.mail.logline import shown
 from estafeta.mail.outcome import Deferred, Outcome
 from estafeta.net import frames
 from estafeta.services.delivery import Delivery, Report, decode_from_agent, encode, outcome_of
@@ -60,7 +60,7 @@ class PassOn:
     async def deliver(self, target: str, delivery: Delivery, recipient: Recipient) -> Outcome | None:
         """`target`: `transport` or `transport:nexthop`. None: it could not be asked, and nothing is logged yet."""
         transport, _, nexthop = target.partition(":")
-        log.info(f"{delivery.queue_id}: passing <{quote(recipient.address)}> to transport={transport}")
+        log.info(f"{delivery.queue_id}: passing <{shown(recipient.address)}> to transport={transport}")
         asked = self._open.get(transport)
         if asked is None:
             asked = self._open[transport] = _Asked(transport)

@@ -23,8 +23,8 @@ from estafeta.daemons.qmgr.dispatch import TURN, Dispatch, Resolver
 from estafeta.daemons.qmgr.finish import Finish
 from estafeta.daemons.qmgr.message import Message
 from estafeta.daemons.qmgr.schedule import Entry
-from estafeta.mail.address import quote
 from estafeta.mail.envelope import NOTIFY_SUCCESS, TRACE_PROBE, TRACE_VERIFY, Envelope, Trouble
+from estafeta.mail.logline import shown
 from estafeta.net.frames import connect
 from estafeta.queue.handover import Heard, Kept
 from estafeta.queue.keeper import Found, Returned
@@ -257,7 +257,7 @@ class ActiveQueue:
             self.expire.discard(envelope.queue_id)
         if not message.hold:
             log.info(
-                f"{envelope.queue_id}: from=<{quote(envelope.sender)}>, size={envelope.size}, "
+                f"{envelope.queue_id}: from=<{shown(envelope.sender)}>, size={envelope.size}, "
                 f"nrcpt={len(envelope.recipients)} (queue active)"
             )
         await self.dispatch.route(message)

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from estafeta.base import log
 from estafeta.daemons.qmgr.flush_notes import FlushNotes
 from estafeta.daemons.qmgr.message import Message
-from estafeta.mail.address import quote
 from estafeta.mail.envelope import (
     NOTIFY_DELAY,
     NOTIFY_FAILURE,
@@ -26,6 +25,7 @@ from estafeta.mail.envelope import (
     Told,
     Trouble,
 )
+from estafeta.mail.logline import shown
 from estafeta.queue.journal import SpoolError
 from estafeta.queue.place import Place
 from estafeta.queue.record import Damaged
@@ -193,7 +193,7 @@ class Finish:
         if not message.expire and self._clock() < envelope.arrived + lifetime:
             return
         how = "force-expired" if message.expire else "expired"
-        log.info(f"{message.queue_id}: from=<{quote(envelope.sender)}>, status={how}, returned to sender")
+        log.info(f"{message.queue_id}: from=<{shown(envelope.sender)}>, status={how}, returned to sender")
         deferred = message.deferred or {}
         failed = message.failed = message.failed or {}
         settled = {*envelope.done, *failed}

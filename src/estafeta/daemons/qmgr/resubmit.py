@@ -14,8 +14,8 @@ import msgspec
 
 from estafeta.base import log
 from estafeta.daemons.qmgr.message import Message
-from estafeta.mail.address import quote
 from estafeta.mail.envelope import Envelope
+from estafeta.mail.logline import shown
 from estafeta.net.frames import connect
 from estafeta.queue.record import Damaged
 from estafeta.services.submission import SOCKET, Accepted, Submission
@@ -53,7 +53,7 @@ async def resubmit(message: Message, reader: Any, socket: str = SOCKET) -> str:
         return f"{socket}: {error}"
     if not answer.queue_id:
         return answer.reason or "refused"
-    log.info(f"{answer.queue_id}: uid={os.geteuid()} from=<{quote(old.sender)}> orig_id={old.queue_id}", "pickup")
+    log.info(f"{answer.queue_id}: uid={os.geteuid()} from=<{shown(old.sender)}> orig_id={old.queue_id}", "pickup")
     return ""
 
 

@@ -192,3 +192,61 @@ def test_pipelined_commands_are_answered_with_one_write() -> None:
 
     with logged():
         assert asyncio.run(talk()) == 1
+
+
+def test_xforward_is_kept_with_one_message() -> None:
+    lines = [
+        GREETING,
+        "XFORWARD NAME=mx.b.example ADDR=192.0.2.9 PORT=4712 HELO=b.example PROTO=SMTP IDENT=ABC SOURCE=LOCAL",
+        *MAIL[1:],
+    ]
+    (message,), _, log = sent(
+        lines, client=("filter.example", "192.0.2.7"), smtpd_authorized_xforward_hosts="192.0.2.7"
+    )
+    client = message.envelope.client
+    assert (client.name, client.address, client.port, client.helo, client.protocol, client.ident) == (
+        "mx.b.example",
+        "192.0.2.9",
+        "4712",
+        "b.example",
+        "SMTP",
+        "ABC",
+    )
+    assert message.envelope.context == "local"
+    assert b"(filter.example [192.0.2.7])" in message.fields[-1]
+    assert any(
+        "client=filter.example[192.0.2.7], orig_queue_id=ABC, orig_client=mx.b.example[192.0.2.9]" in line
+        for line in log
+    )
+
+
+def test_hidden_session() -> None:
+    (message,), _, _ = sent(MAIL, smtpd_hide_client_session="yes")
+    assert header_of(message) == (
+        "Received: by mx.example.com (Postfix) id 4C8D2F0001\r\n\tfor <user@example.com>; DATE\r\n"
+    )
+
+
+def test_deadline_grows_with_content_up_to_the_time_limit() -> None:
+    async def deadline(arrived: int) -> float:
+        stage = Stage(BASE | {"smtpd_per_request_deadline": "yes", "smtpd_timeout": "100", "smtpd_min_data_rate": "10"})
+        now = asyncio.get_running_loop().time()
+        stage.stream.until = now + 50
+        stage.session.extend_deadline(arrived)
+        return stage.stream.until - now
+
+    assert round(asyncio.run(deadline(100))) == 60
+    assert round(asyncio.run(deadline(100_000))) == 100
+
+
+def test_a_long_session_is_told_from_its_last_pause(threshold: int = 4) -> None:
+    async def left(limit: str) -> int:
+        stage = Stage(BASE | {"smtpd_history_flush_threshold": limit})
+        await stage.start()
+        for line in (GREETING, "NOOP", "NOOP", "RSET"):
+            await stage.send(line.encode() + b"\r\n")
+        record = stage.stream.record
+        await stage.hang_up()
+        return len(record or ())
+
+    assert asyncio.run(left("100")) > asyncio.run(left("2"))

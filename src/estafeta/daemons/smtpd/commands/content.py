@@ -42,7 +42,8 @@ class Incoming:
         """Begin a submission, with our Received header first."""
         transaction, policy = session.transaction, session.policy
         arrived = time.time()
-        context = "local" if await _rewritten_as_local(session) else "remote"
+        context = session.forwarded.context if session.forwarded is not None else ""
+        context = context or ("local" if await _rewritten_as_local(session) else "remote")
         envelope = transaction.envelope(session.envelope_client(), context, arrived)
         submission = transaction.submission = policy.intake.begin(envelope, from_network=True)
         for header in transaction.headers:

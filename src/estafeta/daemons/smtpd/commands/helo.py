@@ -63,7 +63,7 @@ async def _introduced(session: Session, arguments: str, verb: str) -> bytes | No
 
 
 def _do_not_know(session: Session) -> bytes:
-    """The table of what to withhold is down: offering all of it could be just what the administrator wants to prevent."""
+    """The table of what to withhold is down: to offer everything may be just what the administrator prevents."""
     table, client = session.policy.discard_maps.specs[0], session.client
     log.warning(f'{table} lookup error for "{client.address}"')
     log.warning(f"don't know what EHLO features to announce to {client.namaddr}")

@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from estafeta.base import log
-from estafeta.mail.address import quote
+from estafeta.mail.logline import shown
 from estafeta.tables.table import TableDown, TableError
 
 if TYPE_CHECKING:
@@ -118,9 +118,9 @@ class Check:
         """`; from=<...> to=<...> proto=... helo=<...>` as far as known."""
         parts = []
         if self.sender is not None:
-            parts.append(f"from=<{quote(self.sender)}>")
+            parts.append(f"from=<{shown(self.sender)}>")
         if self.recipient is not None:
-            parts.append(f"to=<{quote(self.recipient)}>")
+            parts.append(f"to=<{shown(self.recipient)}>")
         if self.session.protocol:
             parts.append(f"proto={self.session.protocol}")
         if self.session.helo is not None:
@@ -284,7 +284,7 @@ def compile_list(names: Sequence[str], policy: Policy, parameter: str, bare_tabl
             warn = True
             continue
         steps.append(_step(name, lower, rest, policy, parameter, bare_table, warn))
-        if parameter and steps[-1].final and rest and not warn:
+        if parameter and steps[-1].final and rest and not warn and policy.conf.helpful_warnings:
             log.warning(f"{parameter}: restriction `{rest[0]}' after `{name}' is ignored")
         warn = False
     return tuple(steps)
