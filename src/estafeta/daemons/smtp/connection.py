@@ -387,13 +387,17 @@ async def _greet(
     if answer.kind != 2:
         raise _refused(connection, answer, skip_5xx=False)
     if connection.doing != "performing the HELO handshake":
-        connection.extensions = Extensions.parse(answer, await habits.discards(server.address, queue_id))
+        offered = Extensions.parse(answer, await habits.discards(server.address, queue_id))
+        if offered.bad_size:
+            log.warning(f'bad EHLO SIZE limit "{offered.bad_size}" from {connection.relay}')
+        connection.extensions = offered
     name = answer.lines[0][4:].split(" ", 1)[0]
     if not manner.lmtp and server.port == 25 and name.lower() == manner.myhostname.lower():
         log.warning(f"host {connection.relay} replied to HELO/EHLO with my own hostname {manner.myhostname}")
-        if server.best:
-            text = f"mail for {nexthop} loops back to myself"
-            raise SiteError(Failure("5.4.6", text, hard=True, relay=connection.relay))
+        # A server that is not the best was put on the list by somebody else: perhaps another one takes the mail.
+        dsn = "5.4.6" if server.best else "4.4.6"
+        text = f"mail for {nexthop} loops back to myself"
+        raise SiteError(Failure(dsn, text, hard=server.best, relay=connection.relay))
 
 
 async def _helo(connection: Connection, manner: Manner) -> Reply:

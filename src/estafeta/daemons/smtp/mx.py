@@ -274,14 +274,19 @@ class Directory:
         limit = self._settings.address_limit
         if not limit or len(servers) <= limit:
             return servers
-        kept = servers[:limit]
-        if self._settings.balance and self._settings.preference == "any" and limit > 1:
-            # One protocol that does not work must not take all the places.
-            six = ":" in kept[0].address
-            if all((":" in server.address) == six for server in kept):
-                other = next((server for server in servers[limit:] if (":" in server.address) != six), None)
-                if other is not None:
-                    kept[-1] = other
+        six = ":" in servers[0].address
+        others = sum((":" in server.address) != six for server in servers)
+        if not self._settings.balance or not others:
+            return servers[:limit]
+        # One protocol that does not work must not take all the places: the other one gets half of them, if it can.
+        places = {six: 0, not six: min(others, max(limit // 2, limit - (len(servers) - others)))}
+        places[six] = limit - places[not six]
+        kept = []
+        for server in servers:
+            family = ":" in server.address
+            if places[family]:
+                places[family] -= 1
+                kept.append(server)
         return kept
 
 

@@ -56,6 +56,8 @@ class SmtpService(DeliveryAgent):
         settings, conf = self.client_conf, self.conf
         client = "lmtp" if self.lmtp else "smtp"
         self.status_filter = StatusFilter.open(settings.delivery_status_filter, name=f"{client}_delivery_status_filter")
+        if self.lmtp and settings.assume_final:
+            log.warning('lmtp_assume_final is obsolete; instead, specify "flags=X" in master.cf')
         self.habits = Habits(conf, settings, lmtp=self.lmtp, verbose=self.context.entry.verbose > 0)
         self.keep_for = MatchList.open(
             settings.connection_cache_destinations,
@@ -242,6 +244,7 @@ def manner_of(conf: Config, settings: ClientSettings, bind: dict[int, str], *, l
         convert=not conf.disable_mime_output_conversion,
         bind=bind,
         bind_enforce=settings.bind_address_enforce,
+        window=conf.tcp_windowsize,
     )
 
 

@@ -15,6 +15,7 @@ from estafeta.wire.smtp.client_reply import Reply
 
 _NOTIFY = ((NOTIFY_SUCCESS, "SUCCESS"), (NOTIFY_FAILURE, "FAILURE"), (NOTIFY_DELAY, "DELAY"))
 
+_KEYWORD = re.compile(r"[ \t]*([^ \t=]+)[ \t=]*(.*)")
 _DOT = ord(".")
 _UTF8_ODD = re.compile(r"[^!-*,-<>-\[\]-~]")
 """What a `utf-8;` address shows as `\\x{...}`: RFC 6533 3, QCHAR."""
@@ -23,7 +24,7 @@ _UTF8_ODD = re.compile(r"[^!-*,-<>-\[\]-~]")
 class Extensions:
     """What a server offers, from its answer to EHLO or LHLO."""
 
-    __slots__ = ("dsn", "eight_bit", "keywords", "name", "pipelining", "size", "size_limit", "smtputf8")
+    __slots__ = ("bad_size", "dsn", "eight_bit", "keywords", "name", "pipelining", "size", "size_limit", "smtputf8")
 
     def __init__(self, keywords: dict[str, str], name: str = "") -> None:
         self.name = name
@@ -35,9 +36,11 @@ class Extensions:
         self.dsn = "DSN" in keywords
         self.smtputf8 = "SMTPUTF8" in keywords
         self.size = "SIZE" in keywords
-        limit = keywords.get("SIZE", "")
+        limit = keywords.get("SIZE", "").partition(" ")[0]
         self.size_limit = int(limit) if limit.isascii() and limit.isdigit() and len(limit) < 20 else 0
         """Bytes; 0 when the server names no limit."""
+        self.bad_size = "" if limit.isascii() and limit.isdigit() else limit
+        """What the server names as limit, if that is no number."""
 
     @classmethod
     def parse(cls, reply: Reply, discard: frozenset[str] = frozenset()) -> Extensions:
@@ -45,12 +48,10 @@ class Extensions:
         name = reply.lines[0][4:].split(" ", 1)[0] if reply.lines else ""
         keywords: dict[str, str] = {}
         for line in reply.lines[1:]:
-            keyword, _, parameters = line[4:].strip().partition(" ")
-            # "AUTH=LOGIN" is the form of old Outlook servers.
-            if keyword[:5].upper() == "AUTH=":
-                keyword, parameters = "AUTH", f"{keyword[5:]} {parameters}".strip()
-            if keyword and keyword.upper() not in discard:
-                keywords.setdefault(keyword.upper(), parameters)
+            # "AUTH=LOGIN" is the form of old Outlook servers; of a keyword that comes twice, the last counts.
+            words = _KEYWORD.match(line, 4)
+            if words is not None and (keyword := words[1].upper()) not in discard:
+                keywords[keyword] = words[2].strip()
         return cls(keywords, name)
 
 

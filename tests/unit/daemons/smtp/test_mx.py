@@ -44,7 +44,8 @@ A = {
     "dual.test": [f"192.0.2.{n}" for n in range(30, 36)],
     "selfa.test": ["192.0.2.99"],
 }
-AAAA = {"dual.test": ["2001:db8::1"]}
+A["even.test"] = [f"192.0.2.{n}" for n in range(60, 68)]
+AAAA = {"even.test": [f"2001:db8::{n}" for n in range(60, 68)], "dual.test": ["2001:db8::1"]}
 OWN = frozenset(number for number in [number_of("192.0.2.99")] if number)
 
 
@@ -282,3 +283,19 @@ def test_srv_fallback() -> None:
         assert by_service("srvdown.test", srv_fallback=True)[0].address == "192.0.2.8"
     finally:
         del A["srvdown.test"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "preference", "expected"),
+    [(5, "ipv6", "66644"), (5, "ipv4", "44466"), (8, "ipv6", "66664444"), (2, "ipv4", "46"), (1, "ipv6", "6")],
+)
+def test_each_protocol_gets_half_of_the_places(limit: int, preference: str, expected: str) -> None:
+    found = find("even.test", families=(4, 6), address_limit=limit, preference=preference)
+    assert "".join("6" if ":" in server.address else "4" for server in found) == expected
+
+
+def test_places_that_one_protocol_does_not_need_go_to_the_other() -> None:
+    found = find("both.test", families=(4, 6), preference="ipv6")
+    assert ["6" if ":" in server.address else "4" for server in found] == ["6", "4", "4", "4", "4"]
+    found = find("even.test", families=(4, 6), address_limit=3, preference="ipv6", balance=False)
+    assert all(":" in server.address for server in found)

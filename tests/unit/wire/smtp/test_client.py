@@ -174,3 +174,17 @@ def test_xforward_only_what_the_server_names() -> None:
         ("name/address", "XFORWARD ADDR=127.0.0.1")
     ]
     assert xforward_commands(REMOTE, "B36A", "local", offered("SIZE")) == []
+
+
+def test_keywords_in_odd_forms() -> None:
+    assert offered("size abc").bad_size == "abc"
+    assert offered("SIZE").bad_size == ""
+    found = offered("SIZE 0", "SIZE 10 20", "8BITMIME=x", "  DSN")
+    assert (found.size_limit, found.bad_size, found.eight_bit, found.dsn) == (10, "", True, True)
+
+
+def test_xforward_tells_the_queue_id_that_it_was_told() -> None:
+    wants = offered("XFORWARD ADDR IDENT")
+    told = Client(address="192.0.2.1", ident="FIRST")
+    assert xforward_commands(told, "OWN", "remote", wants)[1][1] == "XFORWARD IDENT=FIRST"
+    assert xforward_commands(Client(address="192.0.2.1"), "OWN", "remote", wants)[1][1] == "XFORWARD IDENT=OWN"
