@@ -25,7 +25,6 @@ class Bounce:
     confirm_delay_cleared = flag(
         "no",
         "Whether a sender who was told that mail is late is also told when it was delivered at last.",
-        pending=True,
     )
     double_bounce_sender = text(
         "double-bounce",

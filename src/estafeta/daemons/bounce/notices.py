@@ -58,7 +58,7 @@ def due(conf: Config, request: ReportRequest) -> list[Notice]:
     if not envelope.sender:
         return _double_bounce(conf, request.kind, everything)
     notices = []
-    wanted = [(recipient, result) for recipient, result in everything if _wanted(request.kind, recipient)]
+    wanted = [(recipient, result) for recipient, result in everything if _wanted(request, recipient)]
     headers_only = request.kind != BOUNCE or envelope.ret == RET_HDRS or envelope.size > conf.bounce_size_limit
     if request.kind == BOUNCE and envelope.verp and not conf.disable_verp_bounces:
         # The sender of each copy names its recipient, and that is who is told.
@@ -88,12 +88,16 @@ def action_of(kind: str, result: Result, trace: int = 0) -> str:
     return _ACTION.get(result.status, "delayed") if kind != BOUNCE else "failed"
 
 
-def _wanted(kind: str, recipient: Recipient) -> bool:
-    """Whether the sender asked for this report, or did not say, RFC 3461 4.1. Success is told only to those who ask."""
+def _wanted(request: ReportRequest, recipient: Recipient) -> bool:
+    """Whether the sender asked for this report, or did not say, RFC 3461 4.1. Success is told to those who ask, and to
+    those who were told that it takes long (confirm_delay_cleared)."""
+    kind = request.kind
     if kind == VERIFY:
         return True
     if recipient.notify & NOTIFY_NEVER:
         return False
+    if kind == SUCCESS and request.envelope.warned:
+        return True
     if recipient.notify == 0:
         return kind != SUCCESS
     return bool(recipient.notify & WANTED_BIT[kind])

@@ -23,7 +23,7 @@ from estafeta.daemons.qmgr.dispatch import TURN, Dispatch, Resolver
 from estafeta.daemons.qmgr.finish import Finish
 from estafeta.daemons.qmgr.message import Message
 from estafeta.daemons.qmgr.schedule import Entry
-from estafeta.mail.envelope import NOTIFY_SUCCESS, TRACE_PROBE, TRACE_VERIFY, Envelope, Trouble
+from estafeta.mail.envelope import NOTIFY_DELAY, NOTIFY_SUCCESS, TRACE_PROBE, TRACE_VERIFY, Envelope, Trouble
 from estafeta.mail.logline import shown
 from estafeta.net.frames import connect
 from estafeta.queue.handover import Heard, Kept
@@ -64,6 +64,7 @@ class ActiveQueue:
         self.expire: set[str] = set()
         """Ids of messages that are to be returned if they are not delivered now."""
         self.flushed: set[str] = set()
+        self._confirm_delay_cleared: bool = conf.confirm_delay_cleared
         self.probes = 0
         """Active messages that are address probes."""
         self.starved: list[Message] = []
@@ -374,10 +375,12 @@ class ActiveQueue:
             self.starved.clear()
             self.wake()
 
-    @staticmethod
-    def _is_reported(envelope: Envelope, index: int, result: Result) -> bool:
+    def _is_reported(self, envelope: Envelope, index: int, result: Result) -> bool:
         """Whether the sender wants to hear of it even if it went well."""
-        return bool(envelope.trace or (envelope.recipients[index].notify & NOTIFY_SUCCESS and result.action))
+        notify = envelope.recipients[index].notify
+        if envelope.warned and self._confirm_delay_cleared and (not notify or notify & NOTIFY_DELAY):
+            return True
+        return bool(envelope.trace or (notify & NOTIFY_SUCCESS and result.action))
 
     @staticmethod
     def keep(message: Message, index: int, result: Result) -> None:

@@ -75,3 +75,32 @@ def test_actions() -> None:
     assert action_of(VERIFY, Result("sent", "2.0.0", "ok"), TRACE_VERIFY) == "deliverable"
     assert action_of(VERIFY, Result("bounced", "5.1.1", "no"), TRACE_VERIFY) == "undeliverable"
     assert action_of(VERIFY, Result("sent", "2.0.0", "ok", action="delivered"), TRACE_REPORT) == "delivered"
+
+
+def test_mail_with_verp_comes_back_to_a_sender_for_each_recipient() -> None:
+    two = [Recipient("a@b.test"), Recipient("new@b.test", "old@b.test"), Recipient("n@b.test", notify=NOTIFY_NEVER)]
+    told = notices(
+        sender="list@example.test",
+        verp="+=",
+        recipients=two,
+    )
+    assert [each.recipient for each in told] == ["list+a=b.test@example.test", "list+old=b.test@example.test"]
+    assert [len(each.results) for each in told] == [1, 1]
+
+
+def test_a_copy_for_the_postmaster_of_each_bounce_of_verp_mail() -> None:
+    told = notices(classes="bounce", sender="list@example.test", verp="+=", recipients=[Recipient("a@b.test")] * 2)
+    assert [each.to_sender for each in told] == [True, False, True, False]
+
+
+def test_disable_verp_bounces() -> None:
+    conf = Config.for_test(disable_verp_bounces="yes", notify_classes="")
+    letter = Envelope("ABC", 1.0, "list@example.test", [Recipient("a@b.test"), Recipient("c@b.test")], verp="+=")
+    (notice,) = due(conf, ReportRequest(1, BOUNCE, PLACE, letter, {0: FAILED, 1: FAILED}))
+    assert (notice.recipient, len(notice.results)) == ("list@example.test", 2)
+
+
+def test_success_after_a_delay_that_the_sender_was_told_of() -> None:
+    assert notices(SUCCESS) == []
+    assert len(notices(SUCCESS, warned=True)) == 1
+    assert notices(SUCCESS, warned=True, recipients=[Recipient("a@b.test", notify=NOTIFY_NEVER)]) == []

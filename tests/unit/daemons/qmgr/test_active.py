@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from estafeta.mail.envelope import (
     NOTIFY_DELAY,
     NOTIFY_FAILURE,
@@ -177,6 +179,18 @@ def test_a_success_report_that_could_not_be_written_is_written_later() -> None:
         assert post.keeper.released == ["Q1"]
 
     run(case)
+
+
+@pytest.mark.parametrize("confirm, asked", [("no", []), ("yes", [("success", "Q1", [0])])])
+def test_who_was_told_of_a_delay_is_told_of_its_end(confirm: str, asked: list[object]) -> None:
+    async def case(post: PostOffice, lines: list[str]) -> None:
+        post.agent.answer = lambda delivery: [Result("sent", "2.0.0", "ok")] * len(delivery.recipients)
+        post.letter("a@x", Recipient("b@x", notify=NOTIFY_NEVER), warned=True)
+        await post.settle()
+        assert post.reporter.asked == asked
+        assert post.keeper.released == ["Q1"]
+
+    run(case, confirm_delay_cleared=confirm)
 
 
 def test_verp_gives_each_recipient_a_delivery_and_a_sender_of_its_own() -> None:
