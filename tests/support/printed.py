@@ -9,6 +9,7 @@ autenticado", `client` the chapter "postfix (MTA)" on sending from a desktop mac
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 
@@ -326,6 +327,12 @@ smtp_tls_policy_maps = hash:/etc/postfix/tls_policy
     ),
 ]
 
+
+def section(place: str) -> Printed:
+    """What one section prints, by the name of its place."""
+    return next(printed for printed in PRINTED if printed.place == place)
+
+
 TRANSPORT = """
 # TRAFICO LOCAL ...
 relay.univ.es          local:
@@ -335,24 +342,101 @@ localhost.univ.es      local:
 univ.es                smtp:[smtp.univ.es]
 depart1.univ.es        smtp:[smtp.depart1.univ.es]
 .depart1.univ.es       smtp:[smtp.depart1.univ.es]
+depart2.univ.es        smtp:[smtp.depart2.univ.es]
+.depart2.univ.es       smtp:[smtp.depart2.univ.es]
 """
-"""2003, 2.1."""
+"""2003, 2.1: the relay's."""
+
+TRANSPORT_SECOND = """
+# TRAFICO LOCAL ...
+univ.es                local:
+smtp.univ.es           local:
+localhost.univ.es      local:
+
+# TRAFICO INTERNO ...
+.univ.es               smtp:
+"""
+"""2003, 2.2: that of smtp.univ.es."""
+
+TRANSPORT_FUND_SHARED = TRANSPORT.replace(
+    "depart1.univ.es        smtp", "fund-univ.es           smtp:[smtp.univ.es]\ndepart1.univ.es        smtp", 1
+)
+"""2003, 3: the relay's, while smtp.univ.es serves fund-univ.es too."""
+
+TRANSPORT_FUND_MOVED = TRANSPORT_FUND_SHARED.replace(
+    "fund-univ.es           smtp:[smtp.univ.es]", "fund-univ.es           smtp:[smtp.fund-univ.es]"
+)
+"""2003, 3: the relay's, when fund-univ.es has a host of its own."""
+
+TRANSPORT_SECOND_FUND = TRANSPORT_SECOND.replace(
+    "localhost.univ.es      local:\n", "localhost.univ.es      local:\nfund-univ.es           local:\n"
+)
+"""2003, 3: that of smtp.univ.es, with fund-univ.es as one more name for it."""
+
+VIRTUAL = """# /etc/postfix/virtual
+gerente@fund-univ.es     rgarcia
+gestion@fund-univ.es     laurar
+tesorero@fund-univ.es    jheras@pastorro.com
+gramos@fund-univ.es      gramos
+"""
+"""2003, 3: that of smtp.univ.es, with users of its own for fund-univ.es."""
 
 HEADER_CHECKS = """
+#
+# Headers Checks
+#
 # Virus: W32.SirCam [20/SEP/01]
+/^date:.*/i                                             REJECT
 /^Content-Disposition: Multipart message/               REJECT
+#
 # Virus Nimda (attach readme.exe) [20/SEP/01]
 /^X-Unsent: 1/                                          REJECT
+#
 # Virus Badtrans [30/NOV/01]
 /^From: ".*" <_/                                        REJECT
+#
 # Virus W32.Myparty.B@mm [29/ENE/02]
 /^Subject: new photos from my party!/                   REJECT
+#
+#Virus W32/Frethem.K/J [15/JUL/02]
+/^Subject: Re: Your password!/                          REJECT
+#
 """
-"""2003, 7.5; its first pattern, which would refuse every message with a Date, is left out."""
+"""2003, 7.5. `i` turns the usual disregard for case off: the first pattern means "date:" in small letters only."""
 
 BODY_CHECKS = """
+#
+# Body Checks
+#
 /Accept Credit Cards/             REJECT
+/Nude Celebrities/                REJECT
+/PRODUCT or SERVICE/              REJECT
 /GUARANTEED!/                     REJECT
+/Amateur Girls/                   REJECT
 /FREE MEMBERSHIP/                 REJECT
+/bizinfo/                         REJECT
 """
 """2003, 7.6."""
+
+
+# --- how changes are made to a printed file
+
+
+def merged(main: str, changes: dict[str, str], heading: str = "") -> str:
+    """main.cf with `changes` in place of its own lines of those names, at the end, under a heading if there is one."""
+    names = "|".join(map(re.escape, changes))
+    kept = re.sub(rf"^(?:{names}) *=.*\n(?:[ \t]+.*\n)*", "", main, flags=re.MULTILINE) if changes else main
+    return kept + (heading and f"{heading}\n") + "".join(f"{name} = {value}\n" for name, value in changes.items())
+
+
+def settings(text: str) -> dict[str, str]:
+    """The lines of a main.cf by name."""
+    found = re.findall(r"^(\w+) *=[ \t]*(.*(?:\n[ \t]+.*)*)$", text, re.MULTILINE)
+    return {name: " ".join(value.split()) for name, value in found}
+
+
+def with_services(master: str, changes: str) -> str:
+    """master.cf with `changes` in place of its own entries of the same name and type."""
+    entry = re.compile(r"^(\S+)[ \t]+(\S+).*\n(?:[ \t]+.*\n)*", re.MULTILINE)
+    own = {found.groups() for found in entry.finditer(changes)}
+    return entry.sub(lambda found: "" if found.groups() in own else found[0], master) + changes

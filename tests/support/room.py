@@ -33,6 +33,8 @@ ROOT = Path(__file__).parents[2]
 COMMANDS = Path(sys.executable).parent
 ETC, QUEUE, MAILBOXES = Path("/etc/postfix"), Path("/var/spool/postfix"), Path("/var/mail")
 LOG = Path("/var/log/mail.log")
+AS_INSTALLED = Path("/etc/postfix-as-installed")
+"""The machine's own /etc/postfix, if it has one."""
 USERS = {"antonio": 2001, "laura": 2002}
 OWN_FOLDERS = ("/var/mail", "/var/spool", "/var/lib", "/var/log", "/home", "/srv")
 
@@ -145,8 +147,8 @@ def wait_for(pattern: str, patience: float = 30) -> re.Match[str]:
 class Dialogue:
     """An SMTP client that types, as over telnet."""
 
-    def __init__(self, port: int = 25) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
+    def __init__(self, port: int = 25, address: str = "127.0.0.1", caller: str = "") -> None:
+        self._socket = socket.create_connection((address, port), timeout=30, source_address=(caller, 0))
         self._lines = self._socket.makefile("rb")
 
     def reply(self) -> str:
@@ -178,16 +180,17 @@ class Dialogue:
 
 
 def _prepare() -> None:
-    _do("ip", "link", "set", "lo", "up")
+    do("ip", "link", "set", "lo", "up")
     stage = "/srv"
-    _do("mount", "-t", "tmpfs", "-o", "mode=0755", "tmpfs", stage)
+    do("mount", "-t", "tmpfs", "-o", "mode=0755", "tmpfs", stage)
     shutil.copytree("/etc", f"{stage}/etc", symlinks=True)
-    _do("mount", "--bind", f"{stage}/etc", "/etc")
+    do("mount", "--bind", f"{stage}/etc", "/etc")
     for folder in OWN_FOLDERS[:-1]:
         # Through a symbolic link (/var/spool/mail) the same folder would be covered twice.
         if Path(folder).exists():
-            _do("mount", "-t", "tmpfs", "-o", "mode=0755", "tmpfs", folder)
-    shutil.rmtree(ETC, ignore_errors=True)
+            do("mount", "-t", "tmpfs", "-o", "mode=0755", "tmpfs", folder)
+    if ETC.exists():
+        shutil.move(ETC, AS_INSTALLED)
     _accounts()
     MAILBOXES.chmod(0o2775)
     os.chown(MAILBOXES, 0, 8)
@@ -216,7 +219,7 @@ def _accounts() -> None:
     group.write_text(groups)
 
 
-def _do(*command: str) -> None:
+def do(*command: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr}")

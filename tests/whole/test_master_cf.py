@@ -14,7 +14,15 @@ from pathlib import Path
 import pytest
 from tests.support import room
 from tests.support.dns_server import DnsServer
-from tests.support.printed import BODY_CHECKS, HEADER_CHECKS, PRINTED, TRANSPORT
+from tests.support.printed import (
+    BODY_CHECKS,
+    HEADER_CHECKS,
+    PRINTED,
+    TRANSPORT,
+    merged,
+    settings,
+    with_services,
+)
 from tests.support.room import Dialogue, needs_room, play, run
 from tests.support.site import Site
 
@@ -94,25 +102,6 @@ FILES = {
     ),
     "controlled_envelope_senders": "john@example.com        john\n",
 }
-
-
-def merged(main: str, changes: dict[str, str]) -> str:
-    """main.cf with `changes` in place of its own lines of those names."""
-    names = "|".join(map(re.escape, changes))
-    kept = re.sub(rf"^(?:{names}) *=.*\n(?:[ \t]+.*\n)*", "", main, flags=re.MULTILINE) if changes else main
-    return kept + "".join(f"{name} = {value}\n" for name, value in changes.items())
-
-
-def settings(text: str) -> dict[str, str]:
-    found = re.findall(r"^(\w+) *=[ \t]*(.*(?:\n[ \t]+.*)*)$", text, re.MULTILINE)
-    return {name: " ".join(value.split()) for name, value in found}
-
-
-def with_services(master: str, changes: str) -> str:
-    """master.cf with `changes` in place of its own entries of the same name and type."""
-    entry = re.compile(r"^(\S+)[ \t]+(\S+).*\n(?:[ \t]+.*\n)*", re.MULTILINE)
-    own = {found.groups() for found in entry.finditer(changes)}
-    return entry.sub(lambda found: "" if found.groups() in own else found[0], master) + changes
 
 
 def carry(recipient: str, mailbox: str) -> None:
