@@ -258,9 +258,15 @@ def _delete(job: Job, key: str) -> int:
     found = False
     for spec in job.tables:
         kind, name = _split(job, spec)
+        if kind == "internal":
+            continue  # writable, and empty
         if kind not in WRITABLE:
             if kind not in TYPES:
                 raise Fatal(f"unsupported dictionary type: {kind}")
+            if kind == "fail":
+                raise Fatal(f"table {kind}:{name}: delete error: Application error")
+            if kind in ("static", "environ"):
+                raise Fatal(f"table {kind}:{name}: delete operation is not supported")
             raise Fatal(f"{kind}:{name} map requires O_RDONLY access mode")
         status = _status(name)
         with acting_as(*_owner(job, status)):
@@ -280,6 +286,8 @@ def _create(job: Job, kind: str, name: str) -> None:
         raise Fatal(f"open {name}: {error.strerror}") from None
     if kind not in TYPES:
         raise Fatal(f"unsupported dictionary type: {kind}")
+    if kind == "fail" and job.incremental and not any(_input_lines()):
+        return  # it can be opened, and nothing is to be written
     if kind not in WRITABLE:
         raise Fatal(f"unsupported dictionary type: {kind} does not support bulk-mode creation.")
     status = status or _status(name)

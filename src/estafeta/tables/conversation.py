@@ -29,6 +29,10 @@ class Failure(Exception):
     """No answer; the text says why."""
 
 
+class Unreachable(Failure):
+    """Not even a connection."""
+
+
 class Endpoint(NamedTuple):
     """A server: a local socket's path, or host and port."""
 
@@ -76,9 +80,7 @@ class Conversation:
             async with asyncio.timeout(WAIT), self._places:
                 try:
                     return await self._once(question, read)
-                except (asyncio.IncompleteReadError, ConnectionError) as error:
-                    if isinstance(error, ConnectionRefusedError):
-                        raise
+                except (asyncio.IncompleteReadError, ConnectionError):
                     # The server may have been about to close the connection when we asked.
                     self._hang_up()
                     return await self._once(question, read)
@@ -110,9 +112,15 @@ class Conversation:
             if not reader.at_eof() and not writer.is_closing():
                 return reader, writer
             writer.close()
-        if self.endpoint.path:
-            return await asyncio.open_unix_connection(self.endpoint.path, limit=self._limit)
-        return await asyncio.open_connection(self.endpoint.host, self.endpoint.port, limit=self._limit)
+        place = self.endpoint
+        try:
+            if place.path:
+                return await asyncio.open_unix_connection(place.path, limit=self._limit)
+            return await asyncio.open_connection(place.host, place.port, limit=self._limit)
+        except TimeoutError:
+            raise
+        except OSError as error:
+            raise Unreachable(_reason(error)) from None
 
     def _hang_up(self) -> None:
         for _, writer in self._idle:

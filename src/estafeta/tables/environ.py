@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 from estafeta.tables.table import Flags, LoadedTable
 
@@ -15,6 +14,3 @@ class EnvironTable(LoadedTable):
 
     def lookup(self, key: str) -> str | None:
         return os.environ.get(self._flags.key(key))
-
-    def entries(self) -> Iterator[tuple[str, str]]:
-        return iter(os.environ.items())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from estafeta.tables.table import Flags, Table, TableDown
+from typing import NoReturn
+
+from estafeta.tables.table import Flags, Table, TableDown, TableError
 
 
 class FailTable(Table):
@@ -11,3 +13,6 @@ class FailTable(Table):
 
     async def get(self, key: str) -> str | None:
         raise TableDown(f"table {self.spec}: query error: Application error")
+
+    def entries(self) -> NoReturn:
+        raise TableError(f"table {self.spec}: sequence error: Application error")

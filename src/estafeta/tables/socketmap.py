@@ -10,7 +10,7 @@ import asyncio
 
 from estafeta.base import log
 from estafeta.tables import settings
-from estafeta.tables.conversation import Conversation, Endpoint, Failure
+from estafeta.tables.conversation import Conversation, Endpoint, Failure, Unreachable
 from estafeta.tables.source import is_utf8
 from estafeta.tables.table import Flags, Table, TableDown, TableError
 
@@ -50,6 +50,8 @@ class SocketmapTable(Table):
         try:
             reply = await self._server.ask(b"%d:%b," % (len(question), question), self._netstring)
         except Failure as error:
+            if isinstance(error, Unreachable):
+                log.warning(f"connect to {self._server.endpoint}: {error}")
             log.warning(f"table {self.spec} lookup error: {error}")
             raise TableDown(f"table {self.spec}: query error: {error}") from None
         return self._value(key, reply)

@@ -9,7 +9,7 @@ import asyncio
 import re
 
 from estafeta.base import log
-from estafeta.tables.conversation import Conversation, Endpoint, Failure
+from estafeta.tables.conversation import Conversation, Endpoint, Failure, Unreachable
 from estafeta.tables.source import is_utf8
 from estafeta.tables.table import Flags, Table, TableDown, TableError
 
@@ -44,7 +44,8 @@ class TcpTable(Table):
         try:
             code, value = parsed(await self._server.ask(question, _line))
         except Failure as error:
-            log.warning(f"read TCP map reply from {self._server.endpoint}: {error}")
+            doing = "connect to TCP map" if isinstance(error, Unreachable) else "read TCP map reply from"
+            log.warning(f"{doing} {self._server.endpoint}: {error}")
             raise TableDown(f"table {self.spec}: query error: {error}") from None
         if code == b"500":
             return None
