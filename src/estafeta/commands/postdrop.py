@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from estafeta.base import log
+from estafeta.commands.login_senders import refused_sender
 from estafeta.commands.options import UsageError, parse_options
 from estafeta.commands.submit_rights import SubmitRights
 from estafeta.config.instance import Config, ConfigError, default_directory
@@ -33,11 +34,14 @@ class TooBig(Exception):
 
 
 class CannotDrop(Exception):
-    """The maildrop cannot be written; the text has the remedy."""
+    """The maildrop cannot be written, or the caller may not use this sender; the text says what to do or why."""
 
 
 def drop(conf: Config, content: Iterable[bytes], described: Drop) -> None:
     """Store a message and wake pickup. On stable storage when it returns. Raises TooBig or CannotDrop."""
+    refused = refused_sender(conf, described.envelope.sender)
+    if refused:
+        raise CannotDrop(refused)
     folder = os.path.join(conf.queue_directory, FOLDER)
     try:
         draft = Draft(folder)

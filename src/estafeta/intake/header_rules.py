@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from estafeta.config.instance import Config
     from estafeta.mail.mailboxes import Mailbox
 
-ASKED_FOR = frozenset(b"date from message-id to cc resent-date resent-from resent-message-id".split())
+ASKED_FOR = frozenset(
+    b"date from message-id to cc resent-date resent-from resent-message-id resent-to resent-cc".split()
+)
+
+WRITTEN_TO = frozenset({b"to", b"cc", b"resent-to", b"resent-cc"})
 
 RESENT = frozenset(
     b"resent-bcc resent-cc resent-date resent-from resent-message-id resent-reply-to resent-sender resent-to".split()
@@ -169,7 +173,7 @@ class HeaderRules:
             added.append(header.line(prefix + "Date", mail_date(author.arrived)))
         if key + b"from" not in seen.present:
             added.append(header.line(prefix + "From", self.from_value(author.sender, author.full_name)))
-        if self._undisclosed and not seen.resent and not seen.present & {b"to", b"cc"}:
+        if self._undisclosed and not seen.present & WRITTEN_TO:
             added.append(self._undisclosed.encode("utf-8", "surrogateescape") + b"\r\n")
         return b"".join(added)
 

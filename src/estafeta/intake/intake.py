@@ -60,10 +60,13 @@ class Intake:
         self.fix_strays = cleanup.cleanup_replace_stray_cr_lf
         self.strip_characters = characters(cleanup.message_strip_characters)
         self.reject_characters = characters(cleanup.message_reject_characters)
-        self.detect_8bit = cleanup.detect_8bit_encoding_header and not cleanup.disable_mime_input_processing
         self.content_filter = conf.content_filter
         self._address_mappings = "no_address_mappings" not in conf.receive_override_options
         self.mime = MimeRules(cleanup)
+        # What was converted needs no 8-bit clean path any more.
+        self.detect_8bit = (
+            cleanup.detect_8bit_encoding_header and not cleanup.disable_mime_input_processing and not self.mime.convert
+        )
         self.end_of_header = cleanup.non_empty_end_of_header_action
         self._utf8 = cleanup.smtputf8_enable
         self._utf8_classes = frozenset(cleanup.smtputf8_autodetect_classes)

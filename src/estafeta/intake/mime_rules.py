@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 IN_HEADER = "improper use of 8-bit data in message header"
 IN_BODY = "improper use of 8-bit data in message body"
 ENCODING_DOMAIN = "invalid message/* or multipart/* encoding domain"
-NESTING = "MIME nesting exceeds safety limit"
 
 _NOT_SEVEN = frozenset({b"8bit", b"binary", b"base64", b"quoted-printable"})
 """Under these a body may hold any byte; every other encoding counts as 7bit."""
@@ -63,8 +62,6 @@ class Look:
     def finish(self) -> bytes:
         """The rest of a conversion; empty if nothing is converted."""
         out = b"".join([self._seen(event) for event in self._walk.finish()])
-        if self._walk.too_deep and (self._rules.headers or self._rules.body or self._rules.encoding):
-            self._complain(NESTING, b"")
         return out if self._rules.convert else b""
 
     def _seen(self, event: Event) -> bytes:

@@ -1,7 +1,8 @@
 """Replacing the addresses of one header field where they stand: names, comments, folding around them stay.
 
 Used as mail comes in (intake/header_rules.py) and as it leaves (smtp_generic_maps). A field in which nothing changes is
-not touched. Text beyond header_address_token_limit pieces is dropped: who sends that much has nothing good in mind.
+not touched. In one that changes, text beyond header_address_token_limit pieces is dropped: who sends that much has
+nothing good in mind.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ async def replaced(raw: bytes, value: int, change: Change, token_limit: int) -> 
     short = mailboxes.cut(text, token_limit)
     pieces: list[str] = []
     done = 0
-    changed = len(short) != len(text)
+    changed = False
     column = value
     for box in mailboxes.scan(short, token_limit):
         new = await change(box)

@@ -91,8 +91,6 @@ class Walk:
         self._boundary_length = boundary_length
         self._open: list[tuple[bytes, bool, int]] = []  # boundary, whether of a digest, depth outside it
         self._depth = 0
-        self.too_deep = False
-        """Something is nested deeper than the limit; it was taken for plain text."""
         self._fields: list[bytes] | None = []  # None: in a body
         self._size = 0
         self._digest = False
@@ -199,8 +197,7 @@ class Walk:
         self._part = part
         if (part.multipart and part.boundary) or part.nested:
             if self._depth >= self._deepest:
-                self.too_deep = True
-                return
+                return  # taken for plain text
             self._depth += 1
         if part.multipart and part.boundary:
             self._open.append(

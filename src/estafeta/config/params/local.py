@@ -120,12 +120,10 @@ class Local:
         "static:*",
         "Tables that say which sender addresses a system user may use with sendmail, by login name. The default "
         "allows any.",
-        pending=True,
     )
     empty_address_local_login_sender_maps_lookup_key = text(
         "<>",
         "What the table of senders by login name must list to allow the empty sender.",
-        pending=True,
     )
 
 
