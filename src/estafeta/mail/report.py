@@ -6,8 +6,10 @@ long lines fold) is what Postfix sends, since programs that read bounces rely on
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
 
 from estafeta.mail.address import quote
 
@@ -84,6 +86,7 @@ class Letter:
 
 def compose(letter: Letter, message: Message, fates: Sequence[Fate]) -> tuple[bytes, bytes]:
     """(header block with its empty line, body) of the report."""
+    message, fates = _cleaned(message), [_cleaned(fate) for fate in fates]
     eight_bit = letter.encoding == "8bit" or message.smtputf8
     body: list[str] = ["This is a MIME-encapsulated message.", "", f"--{letter.boundary}"]
     body += _notification(letter, fates, eight_bit=eight_bit)
@@ -93,6 +96,22 @@ def compose(letter: Letter, message: Message, fates: Sequence[Fate]) -> tuple[by
     body += _returned_header(letter, message, eight_bit=eight_bit)
     packed = _wire(body) + _closed(message.content) + _wire(["", f"--{letter.boundary}--"])
     return _wire(_head(letter, "8bit" if eight_bit else letter.encoding)) + b"\r\n", packed
+
+
+_Facts = TypeVar("_Facts", Fate, Message)
+
+
+def _cleaned(facts: _Facts) -> _Facts:
+    """Without control characters: a line end in what a stranger said would be a field, or a part, of his own."""
+    changes: dict[str, Any] = {}
+    for field in fields(facts):
+        text = getattr(facts, field.name)
+        if isinstance(text, str) and field.name not in ("text", "diagnostic") and _CONTROL.search(text):
+            changes[field.name] = _CONTROL.sub("?", text)
+    return replace(facts, **changes) if changes else facts
+
+
+_CONTROL = re.compile("[\x00-\x1f\x7f]")
 
 
 def _head(letter: Letter, encoding: str) -> list[str]:
@@ -158,7 +177,9 @@ def _delivery_status(letter: Letter, message: Message, fates: Sequence[Fate]) ->
 
 
 def _recipient_fields(letter: Letter, message: Message, fate: Fate) -> list[str]:
-    original = fate.orcpt or f"{'rfc822' if fate.original.isascii() else 'utf-8'};{fate.original}"
+    original = (
+        _unitext(fate.orcpt, message.smtputf8) or f"{'rfc822' if fate.original.isascii() else 'utf-8'};{fate.original}"
+    )
     lines = [
         f"Final-Recipient: {_typed(message.smtputf8, fate.recipient)}",
         f"Original-Recipient: {original}",
@@ -174,6 +195,23 @@ def _recipient_fields(letter: Letter, message: Message, fate: Fate) -> list[str]
     if letter.retry_until:
         lines.append(f"Will-Retry-Until: {letter.retry_until}")
     return lines
+
+
+def _unitext(orcpt: str, smtputf8: bool) -> str:
+    """An original recipient of type utf-8 as its characters, where the report may have such. RFC 6533 3."""
+    if not smtputf8 or not orcpt.lower().startswith("utf-8;"):
+        return orcpt
+    return _EMBEDDED.sub(_character, orcpt)
+
+
+def _character(found: re.Match[str]) -> str:
+    number = int(found[1], 16)
+    if number > 0x10FFFF or 0xD800 <= number < 0xE000 or not chr(number).isprintable():
+        return found[0]
+    return chr(number)
+
+
+_EMBEDDED = re.compile(r"\\x\{([0-9A-F]{2,6})\}")
 
 
 def _typed(smtputf8: bool, address: str) -> str:

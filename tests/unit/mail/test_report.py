@@ -1,5 +1,7 @@
 """The form of a report is what Postfix 3.7 sends: recorded from it, with its names and times."""
 
+import pytest
+
 from estafeta.mail.report import Fate, Letter, Message, Template, compose, fold
 
 HOST = "mail.example.test"
@@ -169,6 +171,29 @@ def test_a_reason_cannot_add_fields() -> None:
     _, body = compose(letter(FAILURE), message(RETURNED), [fate])
     assert b"\r\nX-Evil" not in body
     assert b"\r\nAction: delivered" not in body
+
+
+@pytest.mark.parametrize("where", ["recipient", "original", "orcpt", "remote_mta"])
+def test_a_line_end_in_an_address_cannot_add_fields(where: str) -> None:
+    facts = {"recipient": "a@b.test", "original": "a@b.test", "orcpt": "", "remote_mta": ""}
+    evil = "rfc822;x\r\nX-Evil: 1"
+    fate = Fate(**{**facts, where: evil}, action="failed", dsn="5.1.1", text="no")
+    _, body = compose(letter(FAILURE), message(RETURNED, envid="id\r\nX-Evil: 2"), [fate])
+    assert b"\nX-Evil" not in body
+
+
+def test_an_original_recipient_of_rfc_6533() -> None:
+    fate = Fate("a@b.test", "a@b.test", r"utf-8;j\x{F6}s\x{E9}\x{0A}\x{D800}@b.test", "failed", "5.1.1", "no")
+    _, body = compose(letter(FAILURE), message(RETURNED, smtputf8=True), [fate])
+    assert r"Original-Recipient: utf-8;jösé\x{0A}\x{D800}@b.test".encode() in body
+    _, body = compose(letter(FAILURE), message(RETURNED), [fate])
+    assert rb"Original-Recipient: utf-8;j\x{F6}s\x{E9}" in body
+
+
+def test_a_report_that_answers_the_message() -> None:
+    fate = Fate("a@b.test", "a@b.test", "", "failed", "5.1.1", "no")
+    head, _ = compose(letter(FAILURE, thread="<1@x>"), message(RETURNED), [fate])
+    assert b"\r\nReferences: <1@x>\r\nIn-Reply-To: <1@x>\r\n" in head
 
 
 def test_a_word_longer_than_a_line_is_kept_whole() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from estafeta.base import log
-from estafeta.mail.envelope import Envelope, Recipient, Trouble, encode
+from estafeta.mail.envelope import Envelope, Recipient, Told, Trouble, encode
 from estafeta.queue import journal as journals
 from estafeta.queue import record
 from estafeta.queue.ids import QueueIds
@@ -264,6 +264,29 @@ def test_a_deferred_message_is_a_file_and_its_record_is_released(queue_directory
         with pytest.raises(MessageGone):
             keeper.load(moved[0].path)
         await keeper.close()
+
+    asyncio.run(story())
+
+
+def test_what_the_sender_could_not_be_told_is_kept_with_a_deferred_message(queue_directory: str) -> None:
+    async def story() -> None:
+        spool = Spool(directory=queue_directory)
+        keeper = Keeper(directory=queue_directory)
+        keeper.lock()
+        await commit(spool, b"body\r\n", 2)
+        await spool.stop()
+        (found,) = await recovered(keeper)
+        sent = Told("sent", "2.0.0", "ok", action="relayed", relay="mx")
+        found.envelope.done = [0]
+        found.envelope.unreported = {0: sent, 1: Told("bounced", "5.1.1", "no", "mx.test", "550 no")}
+        (place,) = await keeper.defer([(found.place, found.envelope)])
+        await keeper.close()
+        again = Keeper(directory=queue_directory)
+        again.lock()
+        loaded = again.load(place.path)
+        assert loaded.failed == {1: Trouble("5.1.1", "no", "mx.test", "550 no")}
+        assert loaded.heard == {0: sent}
+        await again.close()
 
     asyncio.run(story())
 

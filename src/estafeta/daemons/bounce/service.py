@@ -143,11 +143,16 @@ class BounceService(Service):
     def _content(self, request: ReportRequest, *, headers_only: bool) -> bytes:
         try:
             if headers_only:
-                return self._reader.head(request.place).removesuffix(b"\r\n\r\n")
+                return _short(self._reader.head(request.place).removesuffix(b"\r\n\r\n"), self.conf.header_size_limit)
             return self._reader.content(request.place)
         except (OSError, Damaged) as error:
             log.warning(f"{request.envelope.queue_id}: the report goes without the message: {error}")
             return b""
+
+
+def _short(head: bytes, limit: int) -> bytes:
+    """Whole lines of a header block, at most `limit` bytes: who is reported on does not say how large reports are."""
+    return head if len(head) <= limit else head[: max(head.rfind(b"\r\n", 0, limit), 0)]
 
 
 def _fate(kind: str, trace: int, recipient: EnvelopeRecipient, result: Result) -> Fate:
