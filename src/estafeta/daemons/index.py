@@ -20,6 +20,7 @@ PROGRAMS: dict[str, str | None] = {
     "bounce": "estafeta.daemons.bounce.service:BounceService",
     "showq": "estafeta.daemons.showq:ShowqService",
     "verify": "estafeta.daemons.verify.service:VerifyService",
+    "flush": "estafeta.daemons.flush.service:FlushService",
     "postlogd": "estafeta.daemons.postlogd:PostlogdService",
     "trivial-rewrite": None,
     "proxymap": None,
@@ -33,7 +34,6 @@ PROGRAMS: dict[str, str | None] = {
 LATER: dict[str, str] = {
     "pipe": "delivery to commands",
     "spawn": "running a command for each connection",
-    "flush": "the fast flush cache",
     "anvil": "connection counts and rates",
     "postscreen": "the zombie blocker",
     "qmqpd": "the QMQP server",
