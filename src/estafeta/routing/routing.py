@@ -31,6 +31,9 @@ __all__ = ["ALIAS", "DEFAULT", "LOCAL", "MAILBOX", "RELAY", "Resolved", "Routing
 _PLAIN = re.compile(r"[^\x00-\x20()<>@,:;\\\"\[\]!%-][^\x00-\x20()<>@,:;\\\"\[\]!%]*@([^\x00-\x20@\[\]!%]+)")
 _OPERATORS = re.compile(r"[@%!]")
 
+NO_REASON = "Address is undeliverable"
+"""What error: and retry: say when the table does not."""
+
 CACHE_LIMIT = 4096
 """Domains remembered, where no table has a say."""
 
@@ -222,7 +225,7 @@ class Routing:
 
 def _overridden(wanted: tuple[str, str], transport: str, nexthop: str, domain: str) -> tuple[str, str]:
     if wanted[0]:
-        return wanted[0], wanted[1] or domain
+        return wanted[0], wanted[1] or (NO_REASON if wanted[0] in _OWN_STATUS else domain)
     return transport, wanted[1] or nexthop
 
 

@@ -81,7 +81,6 @@ class ClientRoutingGroup(Group):
         "rcpt",
         "The step at which a probe of an address stops and counts: after RCPT TO (rcpt) or after DATA (data).",
         "rcpt data",
-        pending=True,
     )
     delivery_status_filter = words(
         "$default_delivery_status_filter",

@@ -69,7 +69,6 @@ class Routing:
         "",
         "The transport for domains whose best MX host is this machine although they are not listed as its own. "
         "Empty returns such mail with a loop notice.",
-        pending=True,
     )
     owner_request_special = flag(
         "yes",

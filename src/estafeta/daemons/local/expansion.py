@@ -25,13 +25,13 @@ from estafeta.daemons.local import destinations, forward
 from estafeta.daemons.local.destinations import Destination
 from estafeta.daemons.local.forward import NewMessage
 from estafeta.daemons.local.mailbox import UserMailboxes
-from estafeta.daemons.local.pass_on import UNAVAILABLE, PassOn
 from estafeta.mail.address import split_extension
 from estafeta.mail.envelope import TRACE_VERIFY, Recipient
 from estafeta.mail.outcome import Bounced, Deferred, Outcome, Sent
 from estafeta.queue.spool import Reader
 from estafeta.routing.routing import Routing
 from estafeta.services.delivery import Delivery
+from estafeta.services.pass_on import UNAVAILABLE, PassOn
 from estafeta.services.submission import Submitter
 from estafeta.skeleton.agent import FAILED
 from estafeta.store import letter

@@ -9,13 +9,13 @@ from estafeta.accounts.system import Users
 from estafeta.config.instance import Config
 from estafeta.daemons.local.expansion import Expansion, Office
 from estafeta.daemons.local.mailbox import UserMailboxes
-from estafeta.daemons.local.pass_on import PassOn
 from estafeta.mail.envelope import Recipient
 from estafeta.mail.outcome import Outcome
 from estafeta.queue.place import Place
 from estafeta.queue.spool import Reader
 from estafeta.routing.routing import Routing
 from estafeta.services.delivery import Delivery
+from estafeta.services.pass_on import PassOn
 from estafeta.services.submission import Submitter
 from estafeta.skeleton.agent import Answer, DeliveryAgent
 from estafeta.skeleton.status_filter import StatusFilter

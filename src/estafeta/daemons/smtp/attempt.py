@@ -7,6 +7,7 @@ recipient whom no server takes gets the last server's word. smtp(8), smtp_mx_ses
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from estafeta.daemons.smtp.nexthop import Destination, NexthopError, parse_nexth
 from estafeta.daemons.smtp.pool import Pool
 from estafeta.daemons.smtp.transfer import Stale, transfer
 from estafeta.mail.outcome import Deferred
+from estafeta.services.pass_on import UNAVAILABLE, PassOn
 from estafeta.services.postmaster import PROTOCOL, Postmaster
 from estafeta.tables.match import MatchList
 from estafeta.tables.table import TableDown
@@ -48,6 +50,9 @@ class Office:
     ports: Mapping[str, int] = field(default_factory=dict)
     session_limit: int = 2
     fallback: Sequence[str] = ()
+    best_mx: str = ""
+    """`transport` or `transport:nexthop` for mail that would come back to this machine; empty returns it."""
+    pass_on: PassOn = field(default_factory=lambda: PassOn(timeout=0))
     postmaster: Postmaster | None = None
     keep: bool = True
     """Keep connections for the next message."""
@@ -131,7 +136,10 @@ class Attempt:
         try:
             servers = await office.directory.servers(place, lmtp=office.manner.lmtp)
         except LoopsBack as error:
-            letter.fail_all(error.failure)
+            if office.best_mx:
+                await self._pass_on()
+            else:
+                letter.fail_all(error.failure)
             return
         except SiteError as error:
             # "Does not exist" counts only if no other place takes it, so it is kept as trouble, hard or not.
@@ -148,6 +156,22 @@ class Attempt:
             sessions += await self._server(server, nexthop)
             if not letter.left:
                 return
+
+    async def _pass_on(self) -> None:
+        """We are the best mail exchanger of a domain that is not listed as ours: best_mx_transport has its mail."""
+        letter, office = self._letter, self._office
+        left = list(letter.left)
+        answers = await asyncio.gather(
+            *(
+                office.pass_on.deliver(office.best_mx, letter.delivery, letter.delivery.recipients[index])
+                for index in left
+            )
+        )
+        for index, outcome in zip(left, answers, strict=True):
+            if outcome is None:
+                letter.done(index, UNAVAILABLE)
+            else:
+                letter.settled_elsewhere(index, outcome)
 
     def _fresh(self, servers: Sequence[Server]) -> Iterator[Server]:
         return (server for server in servers if server not in self._tried)

@@ -133,6 +133,11 @@ class Letter:
         for index in list(self.left):
             self.fail(index, failure)
 
+    def settled_elsewhere(self, index: int, outcome: Outcome) -> None:
+        """Another agent had the recipient, and has logged it."""
+        self.left.remove(index)
+        self.outcomes[index] = outcome
+
     def done(self, index: int, outcome: Outcome) -> None:
         self.left.remove(index)
         self.outcomes[index] = self.settle(self, index, outcome)

@@ -32,6 +32,7 @@ from estafeta.queue.spool import Reader
 from estafeta.routing.domains import own_addresses
 from estafeta.routing.generic import Generic
 from estafeta.services.delivery import Delivery
+from estafeta.services.pass_on import PassOn
 from estafeta.services.postmaster import PROTOCOL, Postmaster
 from estafeta.skeleton.agent import Answer, DeliveryAgent
 from estafeta.skeleton.service import Context
@@ -102,6 +103,8 @@ class SmtpService(DeliveryAgent):
             session_limit=settings.mx_session_limit,
             postmaster=self.postmaster,
             fallback=settings.fallback_relay,
+            best_mx=self.conf.best_mx_transport.strip(),
+            pass_on=PassOn(timeout=self.conf.ipc_timeout),
             # Whoever logs in by sender must not carry the next sender's mail.
             keep=settings.connection_cache_on_demand and not settings.sender_dependent_authentication,
             keep_for=self.keep_for,

@@ -1,4 +1,4 @@
-"""Handing a recipient to another transport: mailbox_transport, fallback_transport and their tables.
+"""An agent hands a recipient to another transport: mailbox_transport and its kin of local(8), best_mx_transport.
 
 `lmtp:unix:private/dovecot-lmtp` is a transport and its next hop. We ask the transport's agent as qmgr would, over its
 socket; it writes the recipient's log line, and its answer is ours. A connection is kept only while something is
