@@ -165,3 +165,55 @@ def test_an_address_cannot_smuggle_commands() -> None:
     _, stream, _ = run([b"250 reset\r\n"], {"PIPELINING": ""}, letter=letter)
     assert isinstance(letter.outcomes[0], Bounced)
     assert stream.sent == b"RSET\r\n"
+
+
+class LargeReader(FakeReader):
+    """A message of 2 MB, in pieces."""
+
+    HEAD = b"From: in@here\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
+    LINES = 40_000
+
+    def content(self, place: Place) -> bytes:
+        raise AssertionError("a large message is never read as a whole")
+
+    def head(self, place: Place) -> bytes:
+        return self.HEAD
+
+    def pieces(self, place: Place, size: int = 65536) -> Iterator[bytes]:
+        whole = self.HEAD + "é = some text of a line, forty bytes or so\r\n".encode() * self.LINES
+        yield from (whole[at : at + size] for at in range(0, len(whole), size))
+
+
+class DrainedStream(FakeStream):
+    async def drain(self) -> None: ...
+
+
+def sent_large(*, generic: bool, keywords: dict[str, str]) -> DrainedStream:
+    letter = letter_to("a@b")
+    letter.delivery.place = Place("x", 0, len(LargeReader.HEAD), 45 * LargeReader.LINES, 0)
+    letter.delivery.encoding = "8bit"
+    letter.size = 2_000_000
+    if generic:
+        letter.replace("out@isp", ["c@d"], LargeReader.HEAD.replace(b"in@here", b"out@isp"))
+    stream = DrainedStream([b"250 ok\r\n", b"250 ok\r\n", b"354 go\r\n", b"250 2.0.0 ok\r\n"])
+    connection = Connection(cast(Stream, stream), Server("mx.example", "192.0.2.1", 25), 0.0)
+    connection.extensions = Extensions(keywords)
+    manner: Any = Manner(lmtp=False, helo_name="h", myhostname="h", convert=True)
+    asyncio.run(transfer(connection, letter, LargeReader(), manner))
+    assert isinstance(letter.outcomes[0], Sent)
+    return stream
+
+
+def test_a_large_message_is_converted_as_it_is_sent() -> None:
+    sent = sent_large(generic=False, keywords={}).sent
+    assert sent.isascii()
+    assert b"From: in@here\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n=C3=A9 =3D some" in sent
+    assert sent.count(b"=C3=A9 =3D some text of a line, forty bytes or so\r\n") == LargeReader.LINES
+
+
+def test_generic_addresses_replace_envelope_and_header() -> None:
+    sent = sent_large(generic=True, keywords={"8BITMIME": "", "SIZE": "", "DSN": ""}).sent
+    assert b"MAIL FROM:<out@isp> SIZE=2000000" in sent
+    assert b"RCPT TO:<c@d> ORCPT=rfc822;a@b" in sent
+    assert b"DATA\r\nFrom: out@isp\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" in sent
+    assert b"in@here" not in sent
