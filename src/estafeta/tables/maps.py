@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from estafeta.base import log
 from estafeta.tables import settings
 from estafeta.tables.index import open_table
-from estafeta.tables.table import Flags, LoadedTable, Table, TableDown, TableError
+from estafeta.tables.table import Flags, LoadedTable, Misconfigured, Table, TableDown, TableError
 
 LOOK_AGAIN = 1.0
 """Seconds between looks at a table's file."""
@@ -162,9 +162,9 @@ class Maps:
                 continue
             if not value:
                 # An empty value is a slip in the source: Postfix treats it as an error of configuration too.
-                log.warning(f'{self.name} lookup of "{key}" returns an empty string result')
+                log.warning(f"{self.name} lookup of {key} returns an empty string result")
                 log.warning(f"{self.name} should return NO RESULT in case of NOT FOUND")
-                raise TableDown(f"{self.name}: {held.spec} has no value for {key!r}: write one, or remove the key")
+                raise Misconfigured(f"{self.name}: {held.spec} has no value for {key!r}: write one, or remove the key")
             return value
         return None
 

@@ -138,9 +138,9 @@ class PatternTable(LoadedTable):
         if wanted and not self._flags.substitute:
             raise SkipRule("regular expression substitution is not allowed: skipping this rule")
         search, groups = self._compiled(pattern, letters, wanted)
-        for part in template:
-            if isinstance(part, int) and part > groups:
-                raise SkipRule(f'out of range replacement index "{part}": skipping this rule')
+        highest = max((part for part in template if isinstance(part, int)), default=0)
+        if highest > groups:
+            raise SkipRule(f'out of range replacement index "{highest}": skipping this rule')
         return Rule(number, search, negated, template)
 
     def _condition(self, number: int, text: str) -> Rule:

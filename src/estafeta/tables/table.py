@@ -18,6 +18,10 @@ class TableDown(Exception):
     """The table cannot answer now. The text names the table and the reason."""
 
 
+class Misconfigured(TableDown):
+    """As TableDown: what the table says makes no sense, and it has said so in the log."""
+
+
 class TableError(Exception):
     """The table's name or content is wrong: names file, line and remedy.
 

@@ -189,7 +189,7 @@ class Policy:
         """The access table `spec`, opened once for all restrictions that name it."""
         maps = self._access.get(spec)
         if maps is None:
-            maps = self._access[spec] = Maps.open([spec], name="access table")
+            maps = self._access[spec] = Maps.open([spec], name=spec)
         return maps
 
     async def resolve(self, address: str) -> Resolved:

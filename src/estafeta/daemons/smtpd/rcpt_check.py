@@ -13,7 +13,7 @@ from estafeta.base import log
 from estafeta.daemons.smtpd.restrictions.evaluate import Check, Refusal, Run, judge
 from estafeta.daemons.smtpd.restrictions.recipient import RECIPIENT, reject_unlisted_recipient
 from estafeta.daemons.smtpd.restrictions.sender import SENDER, reject_unlisted_sender
-from estafeta.tables.table import TableDown
+from estafeta.tables.table import Misconfigured, TableDown
 
 
 async def refuse_recipient(check: Check) -> Refusal | None:
@@ -76,6 +76,8 @@ async def _unlisted(check: Check, restriction: Run, shown: str, kind: str) -> Re
     check.shown, check.kind = shown, kind
     try:
         verdict = await restriction(check)
+    except Misconfigured:
+        return Refusal(451, "4.3.5", "Server configuration error")
     except TableDown as error:
         log.warning(f"reject_unlisted: {error}")
         return check.lookup_failed()

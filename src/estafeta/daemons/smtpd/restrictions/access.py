@@ -23,7 +23,7 @@ from estafeta.daemons.smtpd.restrictions.evaluate import (
 from estafeta.mail.address import split_extension
 from estafeta.tables.domain_lookup import find_domain
 from estafeta.tables.maps import Maps
-from estafeta.tables.table import TableDown
+from estafeta.tables.table import Misconfigured, TableDown, fold
 from estafeta.wire.smtp.reply import split_enhanced
 
 MOST_LISTS = 1000
@@ -72,7 +72,8 @@ async def find_host(maps: Maps, name: str, address: str, parents: bool) -> tuple
 async def find_mail(maps: Maps, address: str, policy: Policy) -> tuple[str, str] | None:
     """(value, key) for a mail address in internal form; one without domain is looked up with $myorigin's."""
     if address != policy.conf.smtpd_null_access_lookup_key:
-        address = (await policy.resolve(address)).recipient or address
+        # Patterns, too, see the address in lower case: Postfix folds it before it asks.
+        address = fold((await policy.resolve(address)).recipient or address)
     value = await maps.find(address)
     if value is not None:
         return value, address
@@ -185,10 +186,11 @@ async def consult(check: Check, look: Look, shown: str, kind: str, origin_of: tu
     try:
         found = await look(check)
         return None if found is None else await act(check, found, *origin_of)
-    except TableDown:
+    except TableDown as error:
         # The table itself has said what is wrong; this says what it was asked for.
         key = shown.removesuffix(f"[{check.session.client.address}]")
-        log.warning(f'{origin_of[0]} lookup error for "{key}"')
+        if not isinstance(error, Misconfigured):
+            log.warning(f'{origin_of[0]} lookup error for "{key}"')
         return check.rejected(451, "4.3.5", "Server configuration error")
     finally:
         check.shown, check.kind = before
