@@ -13,7 +13,8 @@ A case is a text file. Its first line, a comment, says which rule it shows. Sect
     == user antonio              a system user
     == sink 2526                 an SMTP server of ours; VERB = REPLY lines say what it answers
                                  (`sink 127.0.0.2:2526`: on that address; `sink unix:/srv/sink/s`: a local socket)
-    == talk                      a dialogue on port 25; `== talk 2525 from 127.0.0.2`: another port, another client
+    == talk                      a dialogue on port 25; `== talk 2525 from 127.0.0.2`: another port, another client;
+                                 `== talk 25 first`: the client speaks before it is greeted
     C: EHLO client.test          a line; its reply is read
     C+: MAIL FROM:<a@b.test>     a line that is sent together with the next one
     R: text\\x0d\\x0a              bytes as written, no line end added, no reply read

@@ -213,7 +213,8 @@ class Stage:
         with socket.create_connection(("127.0.0.1", port), REPLY_TIMEOUT, (client, 0)) as link:
             link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             replies = link.makefile("rb")
-            lines += _read_reply(replies)
+            if "first" not in words:
+                lines += _read_reply(replies)
             content = False
             held, waiting = b"", 0
             for line in section.lines:

@@ -39,10 +39,13 @@ class Header:
     server_port: str = ""
 
 
-def parse_header(held: bytes) -> Header | None:
-    """The header at the beginning of what has arrived; None if more is needed. Raises ProxyError."""
+def parse_header(held: bytes, *, ipv6: bool = True) -> Header | None:
+    """The header at the beginning of what has arrived; None if more is needed. Raises ProxyError.
+
+    `ipv6`: whether such addresses are any use here (inet_protocols).
+    """
     if held.startswith((SIGNATURE, SIGNATURE[: len(held)])):
-        return _block(held) if len(held) >= LEAD else None
+        return _block(held, ipv6) if len(held) >= LEAD else None
     end = held.find(b"\n", 0, LONGEST)
     if end < 0:
         if len(held) >= LONGEST:
@@ -50,16 +53,16 @@ def parse_header(held: bytes) -> Header | None:
         return None
     if end + 1 < len(SIGNATURE):
         raise ProxyError("short protocol header")
-    return _line(held[: end + 1])
+    return _line(held[: end + 1], ipv6)
 
 
-def _line(line: bytes) -> Header:
+def _line(line: bytes, ipv6: bool) -> Header:
     words = line.decode("ascii", "replace").split()
     words += [""] * (6 - len(words))
     if words[0] != "PROXY":
-        raise ProxyError("unexpected protocol header")
+        raise ProxyError("unrecognized protocol header")
     valid = _FAMILIES.get(words[1])
-    if valid is None:
+    if valid is None or (valid is valid_ipv6 and not ipv6):
         raise ProxyError("bad or missing protocol type")
     for place, what in ((2, "client"), (3, "server")):
         if not valid(words[place]):
@@ -71,7 +74,7 @@ def _line(line: bytes) -> Header:
     return Header(len(line), _plain(words[2]), words[4], _plain(words[3]), words[5])
 
 
-def _block(held: bytes) -> Header | None:
+def _block(held: bytes, ipv6: bool) -> Header | None:
     version, command, kind = held[12] >> 4, held[12] & 15, held[13]
     size = int.from_bytes(held[14:16], "big")
     if version != 2:
@@ -85,7 +88,7 @@ def _block(held: bytes) -> Header | None:
     if command != _PROXY:
         raise ProxyError("bad command in proxy header")
     width = _SIZES.get(kind)
-    if width is None:
+    if width is None or (kind == _TCP6 and not ipv6):
         raise ProxyError("unsupported network protocol")
     if size < 2 * width + 4:
         raise ProxyError("short address field")

@@ -69,7 +69,7 @@ def test_proxy_speaks_for_itself(header: bytes) -> None:
         (b"PROXY TCP4 192.0.2.7 192.0.2.99 471111 25\r\n", "bad or missing client port"),
         (b"PROXY TCP4 192.0.2.7 192.0.2.99 4711 x\r\n", "bad or missing server port"),
         (b"EHLO x\r\n", "short protocol header"),
-        (b"EHLO client.example\r\n", "unexpected protocol header"),
+        (b"EHLO client.example\r\n", "unrecognized protocol header"),
         (b"PROXY TCP4 " + b"x" * LONGEST, "missing protocol header terminator"),
         (block(kind=0x31, body=bytes(216)), "unsupported network protocol"),
         (block(kind=0x12), "unsupported network protocol"),

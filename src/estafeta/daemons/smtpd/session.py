@@ -237,7 +237,6 @@ class Session:
         self.access_denied = False
         self.ehlo_reply = None
         self.ehlo_withheld = frozenset()
-        self.local_headers = None
         self._friend = None
         self._envelope_client = None
 
@@ -501,8 +500,7 @@ class Session:
 
     def is_own_host(self) -> bool:
         """Whether the client is this host itself."""
-        address = self.client.address
-        return address == self.own_address or address in self.policy.own_addresses
+        return self.client.address in self.policy.own_addresses
 
     async def in_mynetworks(self) -> bool:
         """Whether the client is in mynetworks; asked once a session. Raises TableDown."""

@@ -27,7 +27,7 @@ async def learn_client(session: Session) -> bool:
     stream.timeout = conf.smtpd_upstream_proxy_timeout
     held = b""
     try:
-        while (header := parse_header(held)) is None:
+        while (header := parse_header(held, ipv6=session.policy.ipv6)) is None:
             held += await stream.chunk()
     except ProxyError as problem:
         log.warning(f"haproxy read: {problem}: {escaped(held[:SHOWN])}")

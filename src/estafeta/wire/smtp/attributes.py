@@ -106,8 +106,10 @@ NO_VALUE = {
 _UNAVAILABLE_ONLY = frozenset({UNAVAILABLE})
 
 
-def parse_attributes(command: str, rules: Mapping[str, Rule], arguments: str) -> dict[str, str]:
+def parse_attributes(command: str, rules: Mapping[str, Rule], arguments: str, *, ipv6: bool = True) -> dict[str, str]:
     """The attributes by name; [UNAVAILABLE] and [TEMPUNAVAIL] stay. The last of several counts.
+
+    `ipv6`: whether such addresses are any use here (inet_protocols).
 
     Raises BadAttribute.
     """
@@ -127,7 +129,7 @@ def parse_attributes(command: str, rules: Mapping[str, Rule], arguments: str) ->
             found[name] = value.upper()
             continue
         kept = rule(value)
-        if kept is None:
+        if kept is None or (rule is address and ":" in kept and not ipv6):
             raise BadAttribute(f"5.5.4 Bad {name} syntax: {value}")
         found[name] = kept
     return found

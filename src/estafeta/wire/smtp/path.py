@@ -117,6 +117,8 @@ def _inside(tokens: list[Token], strict: bool) -> list[Token]:
             raise PathError("no closing bracket")
         last = tokens.index(_CLOSE, first)
         after = tokens[last + 1 :]
+        if strict and not {_OPEN}.issuperset(tokens[:first]):
+            raise PathError("text before the address")
         if not _AFTERWARDS.issuperset(after) or (strict and not {_CLOSE}.issuperset(after)):
             raise PathError("text after the address")
         tokens = tokens[first:last]

@@ -43,7 +43,7 @@ class Incoming:
         transaction, policy = session.transaction, session.policy
         arrived = time.time()
         context = session.forwarded.context if session.forwarded is not None else ""
-        context = context or ("local" if await _rewritten_as_local(session) else "remote")
+        context = context or ("local" if await rewritten_as_local(session) else "remote")
         envelope = transaction.envelope(session.envelope_client(), context, arrived)
         submission = transaction.submission = policy.intake.begin(envelope, from_network=True)
         for header in transaction.headers:
@@ -171,7 +171,7 @@ def received(session: Session, arrived: float) -> str:
     return f"{lead};\r\n\t{_dates.at(arrived)}\r\n"
 
 
-async def _rewritten_as_local(session: Session) -> bool:
+async def rewritten_as_local(session: Session) -> bool:
     """Whether the client's headers are completed with our domain: local_header_rewrite_clients."""
     if session.local_headers is None:
         try:

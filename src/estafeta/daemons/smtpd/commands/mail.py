@@ -38,7 +38,7 @@ async def mail(session: Session, arguments: str) -> bytes:
             path,
             strict=conf.strict_rfc821_envelopes,
             utf8=utf8,
-            numeric=conf.resolve_numeric_domain,
+            numeric=session.policy.routing.numeric_domain,
         )
     except PathError:
         if not unfinished(path):

@@ -6,6 +6,7 @@ new client may use XCLIENT again is decided by its own address.
 
 from __future__ import annotations
 
+from estafeta.daemons.smtpd.commands.content import rewritten_as_local
 from estafeta.daemons.smtpd.peer import LATER, NEVER, OK, UNKNOWN, Client
 from estafeta.daemons.smtpd.session import Session
 from estafeta.wire.smtp.attributes import NOT_KNOWN, TEMPUNAVAIL, XCLIENT, BadAttribute, parse_attributes
@@ -19,11 +20,12 @@ async def xclient(session: Session, arguments: str) -> bytes:
     if not arguments:
         return b"501 5.5.4 Syntax: XCLIENT attribute=value...\r\n"
     try:
-        said = parse_attributes("XCLIENT", XCLIENT, arguments)
+        said = parse_attributes("XCLIENT", XCLIENT, arguments, ipv6=session.policy.ipv6)
     except BadAttribute as problem:
         return f"501 {problem}\r\n".encode("utf-8", "surrogateescape")
     helo = said.get("HELO")
     destination = said.get("DESTADDR", session.own_address)
+    await rewritten_as_local(session)  # Postfix decides that once, by who connected
     session.become(
         _changed(session.client, said),
         helo=None if helo is None or helo in NOT_KNOWN else helo,

@@ -21,7 +21,7 @@ async def xforward(session: Session, arguments: str) -> bytes:
     if not arguments:
         return b"501 5.5.4 Syntax: XFORWARD attribute=value...\r\n"
     try:
-        said = parse_attributes("XFORWARD", XFORWARD, arguments)
+        said = parse_attributes("XFORWARD", XFORWARD, arguments, ipv6=session.policy.ipv6)
     except BadAttribute as problem:
         return f"501 {problem}\r\n".encode("utf-8", "surrogateescape")
     forwarded = session.forwarded or Forwarded()
