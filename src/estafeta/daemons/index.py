@@ -21,6 +21,7 @@ PROGRAMS: dict[str, str | None] = {
     "showq": "estafeta.daemons.showq:ShowqService",
     "verify": "estafeta.daemons.verify.service:VerifyService",
     "flush": "estafeta.daemons.flush.service:FlushService",
+    "qmqpd": "estafeta.daemons.qmqpd.service:QmqpdService",
     "postlogd": "estafeta.daemons.postlogd:PostlogdService",
     "trivial-rewrite": None,
     "proxymap": None,
@@ -36,7 +37,6 @@ LATER: dict[str, str] = {
     "spawn": "running a command for each connection",
     "anvil": "connection counts and rates",
     "postscreen": "the zombie blocker",
-    "qmqpd": "the QMQP server",
 }
 """Programs that are accepted in master.cf but whose behaviour does not exist yet: master warns once at start, and the
 skeleton answers a delivery request for them with Deferred and this reason."""

@@ -30,23 +30,19 @@ class Qmqp:
     qmqpd_authorized_clients = words(
         "",
         "Clients that may use QMQP: networks, names or tables. Empty allows nobody.",
-        pending=True,
     )
     qmqpd_client_port_logging = flag(
         "no",
         "Whether the port number of a QMQP client is logged along with its address.",
-        pending=True,
     )
     qmqpd_error_delay = seconds(
         "1s",
         "How long a QMQP client waits for a refusal, which slows down one that goes wrong.",
-        pending=True,
     )
     qmqpd_timeout = seconds(
         "300s",
         "How long to wait for more data of a QMQP client, and for it to take the answer.",
         least=1,
-        pending=True,
     )
 
 

@@ -1,0 +1,1 @@
+"""qmqpd(8): takes mail from trusted hosts over QMQP, one message a connection."""
