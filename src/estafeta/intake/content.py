@@ -134,9 +134,13 @@ class Content:
         if _MAILBOX_LINE.match(start):
             # The separator of mbox files is no header; kept under a name of its own, as are its copies behind it.
             whole = _MAILBOX_LINES.match(start)
-            lines = max(start.count(b"\n", 0, whole.end()), 1) if whole is not None else 1
+            end = whole.end() if whole is not None else 0
+            if not final and start.find(b"\n", end) < 0 and self._started < HEADER_LIMIT:
+                self._start = [start]  # the next line may be another one
+                return
+            lines = start.count(b"\n", 0, end) + (_MAILBOX_LINE.match(start, end) is not None)
             parts = start.split(b"\n", lines)
-            start = b"\n".join([b"X-Mailbox-Line: " + part for part in parts[:lines]] + parts[lines:])
+            start = b"\n".join([*(b"X-Mailbox-Line: " + part for part in parts[:lines]), *parts[lines:]])
             self.octets += 16 * lines
             self._started += 16 * lines
         if final and start and not start.endswith(b"\n"):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from estafeta.intake.mapping import ENVELOPE_RECIPIENT, ENVELOPE_SENDER, Mapping
 from estafeta.mail.address import fold, quote
-from estafeta.mail.envelope import NOTIFY_NEVER, Recipient
+from estafeta.mail.envelope import NOTIFY_NEVER, NOTIFY_SUCCESS, Recipient
 from estafeta.tables.maps import Maps
 
 if TYPE_CHECKING:
@@ -63,7 +63,10 @@ class RecipientRules:
                 copies += await self._copy(self._recipient_bcc, address)
             if envelope.owner_uid >= 0:
                 _name_original(given, address)
-            for each in await self._mapping.expanded(address, envelope.queue_id):
+            expanded = await self._mapping.expanded(address, envelope.queue_id)
+            if given.notify & NOTIFY_SUCCESS and expanded != [address]:
+                given = _reached(envelope, given, address)
+            for each in expanded:
                 result.add(each, given)
         if self._copies and not internal:
             if self._sender_bcc and envelope.sender:
@@ -104,6 +107,15 @@ class RecipientRules:
         address = await self._mapping.mapped(copy, ENVELOPE_RECIPIENT, queue_id=queue_id)
         for each in await self._mapping.expanded(address, queue_id):
             result.add(each, given)
+
+
+def _reached(envelope: Envelope, given: Recipient, address: str) -> Recipient:
+    """An address that an alias replaces is reached with that: the sender is told so, and no more about those that stand
+    for it. RFC 3461 5.2.7.2. Returns the recipient as they are to have it."""
+    original = given.original or given.address
+    reached = Recipient(address, original, given.notify, given.orcpt)
+    envelope.expanded = [*(envelope.expanded or ()), reached]
+    return Recipient(given.address, original, given.notify & ~NOTIFY_SUCCESS or NOTIFY_NEVER, given.orcpt)
 
 
 def _name_original(given: Recipient, address: str) -> None:

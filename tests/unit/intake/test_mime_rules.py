@@ -96,6 +96,21 @@ def test_what_ends_a_header(bench: Callable[..., Bench], action: str) -> None:
     assert made.last[2] == b"no field\r\nbody\r\n"
 
 
+@pytest.mark.parametrize("cut", range(1, 110, 3))
+def test_separators_of_mailbox_files_may_come_in_pieces(bench: Callable[..., Bench], cut: int) -> None:
+    made = bench()
+    separators = b"From a@b Thu\r\n>From c and so on, longer than what is looked at first\r\n>>from d\r\n"
+    text = separators + b"Subject: x\r\n\r\nbody\r\n"
+    message = made.begin()
+    message.feed(text[:cut])
+    message.feed(text[cut:])
+    asyncio.run(message.finish())
+    assert made.last[1].count(b"X-Mailbox-Line: ") == 3
+    assert b"d\r\nSubject: x\r\n" in made.last[1]
+    envelope, head, body = made.last
+    assert envelope.size == len((head + body).replace(b"\r\n", b"\n"))
+
+
 def test_separators_of_mailbox_files_are_kept_under_a_name(bench: Callable[..., Bench]) -> None:
     made = bench()
     hand_in(made, "From a@b Thu\n>From c\nSubject: x\n\nbody\n")

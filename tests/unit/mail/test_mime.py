@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from email import message_from_bytes
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,6 +56,35 @@ def test_conversion_does_not_depend_on_pieces(content: bytes, size: int) -> None
     # what is seven bits long already is converted no further, and a message that says nothing stays as it is
     if b"content-transfer-encoding" not in content.lower():
         assert out == content
+
+
+BODIES = st.text(alphabet="aé =\t.-\n", max_size=120)
+
+
+@given(
+    st.lists(st.tuples(BODIES, st.sampled_from(["8bit", "binary", "7bit", ""])), min_size=1, max_size=4), st.booleans()
+)
+def test_a_reader_finds_the_same_parts_with_the_same_text(parts: list[tuple[str, str]], nested: bool) -> None:
+    inner = "".join(
+        "--in\nContent-Type: text/plain; charset=utf-8\n"
+        + (f"Content-Transfer-Encoding: {encoding}\n" if encoding else "")
+        + f"\n{body.replace('--', '- -')}\n"
+        for body, encoding in parts
+    )
+    text = f"Content-Type: multipart/mixed; boundary=in\nContent-Transfer-Encoding: 8bit\n\n{inner}--in--\n"
+    if nested:
+        text = f"Content-Type: message/rfc822\nContent-Transfer-Encoding: 8bit\n\n{text}"
+    given_text = text.replace("\n", "\r\n").encode()
+    out = seven_bit(given_text)
+
+    def read(raw: bytes) -> list[bytes]:
+        message = message_from_bytes(raw.replace(b"\r\n", b"\n"))
+        return [bytes(part.get_payload(decode=True)) for part in message.walk() if not part.is_multipart()]
+
+    assert read(out) == read(given_text)
+    if all(encoding in ("8bit", "binary") for _, encoding in parts):
+        assert out.isascii()
+    assert seven_bit(out) == out
 
 
 def test_parts_and_what_stands_between() -> None:
