@@ -138,6 +138,20 @@ class FakeReporter:
         return self.reason
 
 
+class FakeVerifier:
+    """verify(8), told what became of probes."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, int, str]] = []
+        self.away = False
+
+    async def update(self, address: str, status: int, text: str) -> None:
+        await asyncio.sleep(0)
+        if self.away:
+            raise ConnectionRefusedError(111, "Connection refused")
+        self.told.append((address, status, text))
+
+
 class FakeAgent:
     """Both ends of connections to agents. `answer(transport, delivery)` gives results, a Report, or None for later."""
 
@@ -217,6 +231,9 @@ class PostOffice:
         self.routing = FakeRouting()
         self.reporter = FakeReporter()
         self.agent = FakeAgent()
+        self.verifier = FakeVerifier()
+        self.probe_routing = FakeRouting()
+        self.probe_routing.transport = "probes"
         self.resubmitted: list[str] = []
         self.reader = FakeReader()
         reporters = dict.fromkeys(("bounce", "delay", "success", "verify"), self.reporter)
@@ -227,6 +244,7 @@ class PostOffice:
             reporters,
             self._resubmit,
             self.clock,  # type: ignore[arg-type]
+            verifier=self.verifier,
         )
         self.queue = ActiveQueue(
             self.conf,
@@ -236,6 +254,7 @@ class PostOffice:
             lambda transport: (2, 100),
             self.clock,
             connect=self.agent.connect,
+            probe_routing=self.probe_routing,
         )
         self.queue.start()
         self.count = 0
