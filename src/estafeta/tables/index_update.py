@@ -15,6 +15,7 @@ import lmdb
 from estafeta.base import log
 from estafeta.base.fs_identity import acting_as
 from estafeta.tables import cdb_file
+from estafeta.tables.cache_file import is_cache
 from estafeta.tables.index_build import FIRST_MAP, LARGEST_MAP, Meta, draft_beside, sync_folder, write_index
 from estafeta.tables.indexed import IndexedTable
 from estafeta.tables.lmdb_env import LONGEST_KEY, MAGIC_END, encode, has_magic
@@ -220,7 +221,9 @@ class _InPlace(IndexUpdate):
         self._pending: dict[str, bool] = {}
         try:
             self._fd = os.open(self._path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0), mode)
-            fcntl.flock(self._fd, fcntl.LOCK_EX)
+            # A daemon's cache is not given back before the daemon ends; another postmap is soon done.
+            at_once = fcntl.LOCK_NB if is_cache(self._path) else 0
+            fcntl.flock(self._fd, fcntl.LOCK_EX | at_once)
         except OSError as error:
             raise TableError(f"open database {self._path}: {error.strerror}", f"run postmap {self.spec}") from None
         self._size = max(FIRST_MAP, 2 * os.fstat(self._fd).st_size)

@@ -206,26 +206,29 @@ def test_readers_wait_for_a_batch_and_see_it_whole(tmp_path: Path, conf: Config)
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def test_postmap_shows_a_cache_in_use_and_does_not_replace_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "suffix"), [("btree", "db"), ("lmdb", "lmdb")])
+def test_postmap_shows_a_cache_in_use_and_leaves_it_alone(kind: str, suffix: str, tmp_path: Path) -> None:
     (tmp_path / "main.cf").write_text("compatibility_level = 3.6\n")
     conf = Config.for_test(data_directory=str(tmp_path), mail_owner="root")
-    store = CacheStore.open(f"btree:{tmp_path}/cache", conf)
+    store = CacheStore.open(f"{kind}:{tmp_path}/cache", conf)
     store.put("a", "1")
     store.put("k" * 600, "long")
     store.close()
-    store = CacheStore.open(f"btree:{tmp_path}/cache", conf)
+    store = CacheStore.open(f"{kind}:{tmp_path}/cache", conf)
     run = "import sys; from estafeta.commands import postmap; sys.exit(postmap.main(sys.argv[1:]))"
     command = [sys.executable, "-c", run, "-c", str(tmp_path)]
-    shown = subprocess.run([*command, "-s", f"btree:{tmp_path}/cache"], capture_output=True, text=True, check=True)
+    shown = subprocess.run([*command, "-s", f"{kind}:{tmp_path}/cache"], capture_output=True, text=True, check=True)
     assert sorted(shown.stdout.splitlines()) == ["a\t1", "k" * 600 + "\tlong"]
-    asked = subprocess.run([*command, "-q", "A", f"btree:{tmp_path}/cache"], capture_output=True, text=True, check=True)
+    asked = subprocess.run(
+        [*command, "-q", "A", f"{kind}:{tmp_path}/cache"], capture_output=True, text=True, check=True
+    )
     assert asked.stdout == "1\n"
     deleted = subprocess.run(
-        [*command, "-d", "a", f"btree:{tmp_path}/cache"], capture_output=True, text=True, check=False
+        [*command, "-d", "a", f"{kind}:{tmp_path}/cache"], capture_output=True, text=True, check=False
     )
     assert (deleted.returncode, deleted.stderr) == (
         1,
-        f"postmap: fatal: open database {tmp_path}/cache.db: Resource temporarily unavailable\n",
+        f"postmap: fatal: open database {tmp_path}/cache.{suffix}: Resource temporarily unavailable\n",
     )
     assert store.get("a") == "1"
     store.close()

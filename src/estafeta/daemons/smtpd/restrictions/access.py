@@ -57,7 +57,7 @@ def host_keys(address: str) -> Iterator[str]:
 async def find_host(maps: Maps, name: str, address: str, parents: bool) -> tuple[str, str] | None:
     """(value, key) for a client or server: by name first, then by address."""
     if name:
-        value = await find_domain(maps, name.lower(), parent_matches_subdomains=parents)
+        value = await find_domain(maps, name, parent_matches_subdomains=parents)
         if value is not None:
             return value, name
     first = True
@@ -150,7 +150,7 @@ async def _etrn(maps: Maps, check: Check) -> tuple[str, str] | None:
 
 
 async def _name(maps: Maps, name: str, check: Check) -> tuple[str, str] | None:
-    value = await find_domain(maps, name.lower(), parent_matches_subdomains=check.policy.access_parents)
+    value = await find_domain(maps, name, parent_matches_subdomains=check.policy.access_parents)
     return None if value is None else (value, name)
 
 
