@@ -107,6 +107,9 @@ class Envelope(msgspec.Struct, array_like=True):
     """Who handed it to sendmail(1); -1 for mail from the network."""
     unreported: dict[int, Told] | None = None
     """Recipients whose fate is final while bounce(8) could not be asked to tell the sender; None for none."""
+    expanded: list[Recipient] | None = None
+    """Addresses that aliases have replaced, of which the sender wants to hear that they were reached, and has not yet.
+    RFC 3461 5.2.7; None for none."""
 
 
 TRACE_VERIFY, TRACE_REPORT, TRACE_PROBE = 1, 2, 4

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from estafeta.intake import verdict
 from estafeta.intake.intake import characters
 from estafeta.intake.verdict import Queued, Verdict
-from estafeta.mail.envelope import NOTIFY_NEVER, Envelope, Recipient
+from estafeta.mail.envelope import NOTIFY_FAILURE, NOTIFY_NEVER, NOTIFY_SUCCESS, Envelope, Recipient
 
 from .conftest import QUEUE_ID, Bench
 
@@ -59,6 +59,23 @@ def received_by(bench: Bench, *recipients: str, **options: object) -> list[tuple
 )  # fmt: skip
 def test_virtual_aliases(given: tuple[str, ...], expected: list[tuple[str, str]], bench: Callable[..., Bench]) -> None:
     assert received_by(bench(virtual_alias_maps=ALIASES), *given) == expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "left"),
+    [(NOTIFY_SUCCESS, NOTIFY_NEVER), (NOTIFY_SUCCESS | NOTIFY_FAILURE, NOTIFY_FAILURE), (NOTIFY_FAILURE, NOTIFY_FAILURE)],
+)
+def test_an_alias_is_reached_when_it_is_expanded(asked: int, left: int, bench: Callable[..., Bench]) -> None:
+    made = bench(virtual_alias_maps=ALIASES)
+    message = made.begin("list@va.example", "a@elsewhere.example")
+    for recipient in message.envelope.recipients:
+        recipient.notify = asked
+    message.feed(TEXT)
+    asyncio.run(message.finish())
+    envelope = made.last[0]
+    assert [each.notify for each in envelope.recipients] == [left, left, asked]
+    reached = [Recipient("list@va.example", "list@va.example", asked)] if asked & NOTIFY_SUCCESS else None
+    assert envelope.expanded == reached
 
 
 @pytest.mark.parametrize("recipient", ["loop1@va.example", "grow@va.example"])

@@ -33,6 +33,8 @@ LOGGED_AS = {
     SUCCESS: "delivery status notification",
     VERIFY: "delivery status notification",
 }
+EXPANDED = Result("sent", "2.0.0", "alias expanded", action="expanded")
+"""What became of an address that an alias replaced."""
 _ACTION = {"sent": "delivered", "deferred": "delayed", "bounced": "failed"}
 _VERIFY_ACTION = {"sent": "deliverable", "deferred": "undeliverable", "bounced": "undeliverable"}
 
@@ -53,6 +55,8 @@ def due(conf: Config, request: ReportRequest) -> list[Notice]:
     """The reports that this request calls for, in the order in which they are sent."""
     envelope = request.envelope
     everything = [(envelope.recipients[index], result) for index, result in sorted(request.results.items())]
+    if request.kind == SUCCESS and envelope.expanded:
+        everything += [(recipient, EXPANDED) for recipient in envelope.expanded]
     if envelope.sender == double_bounce_address(conf):
         return []
     if not envelope.sender:

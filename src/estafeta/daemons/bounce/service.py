@@ -86,7 +86,7 @@ class BounceService(Service):
         notices = due(self.conf, request)
         if not notices:
             if request.envelope.sender == double_bounce_address(self.conf):
-                log.info(f"{queue_id}: undeliverable postmaster notification discarded")
+                log.warning(f"{queue_id}: undeliverable postmaster notification discarded")
             return ReportReply(request.number, True)
         for notice in notices:
             whole = await self._submitter.submit(self._submission(request, notice))

@@ -90,7 +90,9 @@ def parse(text: str, path: str) -> tuple[dict[str, Template], list[str]]:
 
     Also what is to be said about those that are wrong. Raises TemplateError for what is no template file.
     """
-    templates, warnings = dict(BUILT_IN), []
+    templates = dict(BUILT_IN)
+    warnings: list[str] = []
+    contents: dict[str, list[str]] = {}
     lines = text.removesuffix("\n").split("\n")
     number = 0
     while number < len(lines):
@@ -117,8 +119,10 @@ def parse(text: str, path: str) -> tuple[dict[str, Template], list[str]]:
         if name not in BUILT_IN or name == label:
             warnings.append(f"{path}, line {start}: unknown template name: {label} -- ignoring this template")
             continue
+        contents[name] = content
+    for name in (each for each in BUILT_IN if each in contents):
         try:
-            templates[name] = _template(name, content)
+            templates[name] = _template(name, contents[name])
         except ValueError as problem:
             warnings.append(f"{path}: {problem} -- ignoring this template")
     return templates, warnings

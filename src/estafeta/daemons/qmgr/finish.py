@@ -16,8 +16,6 @@ from estafeta.base import log
 from estafeta.daemons.qmgr.flush_notes import FlushNotes
 from estafeta.daemons.qmgr.message import Message
 from estafeta.mail.envelope import (
-    NOTIFY_DELAY,
-    NOTIFY_FAILURE,
     TRACE_PROBE,
     TRACE_REPORT,
     TRACE_VERIFY,
@@ -106,51 +104,67 @@ class Finish:
 
     async def _conclude(self, message: Message) -> None:
         envelope = message.envelope
-        untold: dict[int, Result] = {}
-        if not message.deleted and not envelope.trace & TRACE_PROBE:
-            untold = await self._report_delivery(message)
         if envelope.trace & TRACE_VERIFY:
-            if untold and not message.deleted:
-                self._wait_for_report(message, untold)
-            elif message.deleted or not envelope.trace & TRACE_PROBE or await self._verifier_knows(message):
-                self._release(message)
-            else:
-                self._put_off(message)
+            await self._conclude_question(message)
             return
+        untold: dict[int, Result] = {}
         if (message.deferred or message.expire) and not message.deleted:
             self._expire(message)
         if message.failed and not message.deleted:
-            if await self._report(BOUNCE, message, _wanted(envelope, message.failed, NOTIFY_FAILURE)):
+            # Also of those who do not want to hear of it, because the postmaster may.
+            if await self._report(BOUNCE, message, message.failed):
                 envelope.done += message.failed
                 if message.deferred:
                     self._keeper.done(message.queue_id, list(message.failed))
             else:
                 untold |= message.failed
+        if not message.deleted:
+            untold |= await self._report_delivery(message)
         if message.requeue and not message.deleted and await self._requeued(message):
             message.deleted = True
-        if message.deleted or (not untold and len(envelope.done) >= len(envelope.recipients)):
+        waits = untold or envelope.expanded
+        if message.deleted or (not waits and len(envelope.done) >= len(envelope.recipients)):
             self._release(message)
             return
         if message.deferred and self._delay_is_due(envelope):
-            late = _wanted(envelope, message.deferred, NOTIFY_DELAY)
-            envelope.warned = await self._report(DELAY, message, late)
+            envelope.warned = await self._report(DELAY, message, message.deferred)
         self._wait_for_report(message, untold)
 
     # --- reports
 
+    async def _conclude_question(self, message: Message) -> None:
+        """The end of what delivers nothing: sendmail -bv, or a probe of verify(8)."""
+        envelope = message.envelope
+        untold: dict[int, Result] = {}
+        known = True
+        if envelope.trace & TRACE_PROBE:
+            known = message.deleted or await self._verifier_knows(message)
+        elif not message.deleted:
+            everything = _everything(message)
+            untold = {} if await self._report(VERIFY, message, everything) else everything
+        if untold and not message.deleted:
+            self._wait_for_report(message, untold)
+        elif known:
+            self._release(message)
+        else:
+            self._put_off(message)
+
     async def _report_delivery(self, message: Message) -> dict[int, Result]:
         """To senders who want to know that it was delivered, or asked for a trace. What they could not be told."""
-        trace = message.envelope.trace & (TRACE_VERIFY | TRACE_REPORT)
-        sent = message.sent or {}
-        if trace:
-            everything = {**sent, **(message.failed or {}), **(message.deferred or {})}
-            told = await self._report(VERIFY, message, everything)
-            return {} if told else everything if trace & TRACE_VERIFY else sent
-        return {} if not sent or await self._report(SUCCESS, message, sent) else sent
+        envelope, sent = message.envelope, message.sent or {}
+        if envelope.trace & TRACE_REPORT:
+            envelope.expanded = None  # a trace says where it went, not what it was called before
+            return {} if await self._report(VERIFY, message, _everything(message)) else sent
+        if not sent and not envelope.expanded:
+            return {}
+        if not await self._report(SUCCESS, message, sent):
+            return sent
+        envelope.expanded = None
+        return {}
 
     async def _report(self, kind: str, message: Message, results: dict[int, Result]) -> bool:
         """Have a report written. False when that cannot be done now: the message has to wait for it."""
-        if not results or message.deleted:
+        if message.deleted or not (results or (kind == SUCCESS and message.envelope.expanded)):
             return True
         reason = await self._reporters[kind].ask(kind, message.place, message.envelope, results)
         if not reason:
@@ -312,19 +326,13 @@ def _result(trouble: Trouble) -> Result:
     return Result("deferred", trouble.dsn, trouble.text, trouble.remote_mta, trouble.diagnostic)
 
 
+def _everything(message: Message) -> dict[int, Result]:
+    return {**(message.sent or {}), **(message.failed or {}), **(message.deferred or {})}
+
+
 def _told(result: Result) -> Told:
     return Told(*(getattr(result, name) for name in Told.__struct_fields__))
 
 
 def _trouble(result: Result) -> Trouble:
     return Trouble(result.dsn, result.text, result.remote_mta, result.diagnostic)
-
-
-def _wanted(envelope: Envelope, results: dict[int, Result], event: int) -> dict[int, Result]:
-    """Those of the results that the sender wants to hear about. RFC 3461 4.1."""
-    recipients = envelope.recipients
-    return {
-        index: result
-        for index, result in results.items()
-        if not recipients[index].notify or recipients[index].notify & event
-    }

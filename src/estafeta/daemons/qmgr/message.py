@@ -81,6 +81,7 @@ class Message:
             self.failed is None
             and self.deferred is None
             and self.sent is None
+            and self.envelope.expanded is None
             and not (self.hold or self.requeue or self.expire)
         )
 

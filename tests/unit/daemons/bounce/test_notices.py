@@ -104,3 +104,11 @@ def test_success_after_a_delay_that_the_sender_was_told_of() -> None:
     assert notices(SUCCESS) == []
     assert len(notices(SUCCESS, warned=True)) == 1
     assert notices(SUCCESS, warned=True, recipients=[Recipient("a@b.test", notify=NOTIFY_NEVER)]) == []
+
+
+def test_an_alias_that_was_expanded_is_in_the_success_report() -> None:
+    alias = Recipient("alias@b.test", notify=NOTIFY_SUCCESS)
+    member = Recipient("member@b.test", "alias@b.test", NOTIFY_NEVER)
+    (notice,) = notices(SUCCESS, recipients=[member], expanded=[alias])
+    ((recipient, result),) = notice.results
+    assert (recipient.address, action_of(SUCCESS, result)) == ("alias@b.test", "expanded")

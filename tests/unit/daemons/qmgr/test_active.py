@@ -193,6 +193,22 @@ def test_who_was_told_of_a_delay_is_told_of_its_end(confirm: str, asked: list[ob
     run(case, confirm_delay_cleared=confirm)
 
 
+def test_the_sender_hears_once_that_an_alias_was_reached() -> None:
+    async def case(post: PostOffice, lines: list[str]) -> None:
+        post.agent.answer = lambda delivery: [DEFERRED]
+        alias = Recipient("alias@x", notify=NOTIFY_SUCCESS)
+        envelope = post.letter(Recipient("a@x", "alias@x", NOTIFY_NEVER), expanded=[alias])
+        await post.settle()
+        assert post.reporter.asked == [("success", "Q1", [])]
+        assert envelope.expanded is None
+        post.agent.answer = lambda delivery: [SENT]
+        await post.later(400)
+        assert len(post.reporter.asked) == 1
+        assert post.keeper.released == ["Q1"]
+
+    run(case)
+
+
 def test_verp_gives_each_recipient_a_delivery_and_a_sender_of_its_own() -> None:
     async def case(post: PostOffice, lines: list[str]) -> None:
         post.letter("a@x", "b@x", sender="list@s.example", verp="+=")
@@ -225,7 +241,8 @@ def test_the_sender_hears_of_what_he_wants_to_hear_of() -> None:
             Recipient("unsaid@x"),
         )
         await post.settle()
-        assert post.reporter.asked == [("bounce", "Q1", [2, 3])]
+        # All of them: bounce(8) leaves out who does not want to hear of it, but the postmaster may.
+        assert post.reporter.asked == [("bounce", "Q1", [0, 1, 2, 3])]
         assert post.keeper.released == ["Q1"]
 
     run(case)
@@ -287,7 +304,7 @@ def test_the_sender_is_warned_once_of_a_delay() -> None:
         await post.settle()
         assert post.reporter.asked == []
         await post.later(3700)
-        assert post.reporter.asked == [("delay", "Q1", [0, 1])]
+        assert post.reporter.asked == [("delay", "Q1", [0, 1, 2])]
         await post.later(5000)
         assert len(post.agent.seen) == 3
         assert len(post.reporter.asked) == 1
