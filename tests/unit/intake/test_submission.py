@@ -63,7 +63,11 @@ def test_virtual_aliases(given: tuple[str, ...], expected: list[tuple[str, str]]
 
 @pytest.mark.parametrize(
     ("asked", "left"),
-    [(NOTIFY_SUCCESS, NOTIFY_NEVER), (NOTIFY_SUCCESS | NOTIFY_FAILURE, NOTIFY_FAILURE), (NOTIFY_FAILURE, NOTIFY_FAILURE)],
+    [
+        (NOTIFY_SUCCESS, NOTIFY_NEVER),
+        (NOTIFY_SUCCESS | NOTIFY_FAILURE, NOTIFY_FAILURE),
+        (NOTIFY_FAILURE, NOTIFY_FAILURE),
+    ],
 )
 def test_an_alias_is_reached_when_it_is_expanded(asked: int, left: int, bench: Callable[..., Bench]) -> None:
     made = bench(virtual_alias_maps=ALIASES)
@@ -138,6 +142,31 @@ def test_masquerading(bench: Callable[..., Bench]) -> None:
         submit(made, "u@host.example.com", sender=sender)
         assert made.last[0].sender == expected
         assert made.last[0].recipients[0].address == "u@host.example.com"  # not in masquerade_classes
+
+
+def test_smtputf8_is_looked_for_where_it_is_wanted(bench: Callable[..., Bench]) -> None:
+    def found(writer: str, classes: str, **settings: str) -> bool:
+        made = bench(smtputf8_autodetect_classes=classes, **settings)
+        envelope = Envelope("3F2A81C0", 1795224182.0, "s@send.example", [Recipient("é@remote.example")])
+        message = made.intake.begin(envelope, from_network=writer == "smtpd", writer=writer)
+        message.feed(b"Subject: x\r\n\r\nbody\r\n")
+        asyncio.run(message.finish())
+        return made.last[0].smtputf8
+
+    assert found("sendmail", "sendmail, verify") and found("", "sendmail") and found("bounce", "all")
+    assert not found("smtpd", "sendmail, verify") and not found("forward", "bounce, notify")
+    assert not found("sendmail", "all", smtputf8_enable="no")
+
+
+def test_duplicates_are_remembered_as_far_as_the_limit(bench: Callable[..., Bench]) -> None:
+    many = [f"u{number}@r.e" for number in range(5)]
+    assert len(received_by(bench(duplicate_filter_limit="3"), *many, *many)) == 7
+    assert len(received_by(bench(duplicate_filter_limit="0"), *many, *many)) == 5
+
+
+def test_a_copy_is_one_address_without_the_extension(bench: Callable[..., Bench]) -> None:
+    made = bench(recipient_bcc_maps="inline:{{bob@r.e=got@r.e}}", always_bcc="all@r.e")
+    assert [address for _, address in received_by(made, "bob+x@r.e")] == ["bob+x@r.e", "got@r.e", "all@r.e"]
 
 
 def test_original_recipient_may_be_left_out(bench: Callable[..., Bench]) -> None:
