@@ -56,6 +56,38 @@ def test_second_exchanger_takes_what_the_first_does_not(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize(("refusal", "second"), [({"CONNECT": "421 busy"}, True), ({"MAIL": "450 no"}, False)])
+def test_only_servers_that_hear_of_the_mail_count_for_the_session_limit(
+    tmp_path: Path, refusal: dict[str, str], second: bool
+) -> None:
+    async def run() -> None:
+        with DnsServer(ZONE) as server:
+            first = await SmtpSink(refusal).listen("127.0.0.2")
+            async with asyncio.timeout(20), first, Client(tmp_path, smtp_mx_session_limit="1") as client:
+                use(client, server)
+                other = await SmtpSink().listen("127.0.0.3", first.port)
+                async with other:
+                    answer = await client.deliver(f"b.example:{first.port}", "a@b.example")
+                assert isinstance(answer.outcomes[0], Sent) == second
+                assert len(other.talks) == second
+
+    asyncio.run(run())
+
+
+def test_hosts_and_ports_from_srv_records(tmp_path: Path) -> None:
+    async def run() -> None:
+        sink = await SmtpSink().listen("127.0.0.3")
+        zone = ZONE | {"_submission._tcp.b.example": {"SRV": [f"10 0 {sink.port} two.b.example."]}}
+        with DnsServer(zone) as server:
+            async with asyncio.timeout(20), sink, Client(tmp_path, use_srv_lookup="submission") as client:
+                use(client, server)
+                answer = await client.deliver("b.example:submission", "a@b.example")
+                assert isinstance(answer.outcomes[0], Sent)
+                assert f"relay=two.b.example[127.0.0.3]:{sink.port}, " in client.lines[-1]
+
+    asyncio.run(run())
+
+
 def test_null_mx(tmp_path: Path) -> None:
     async def run() -> None:
         with DnsServer(ZONE) as server:

@@ -210,14 +210,14 @@ class Attempt:
             letter.fail_all(Failure("4.3.0", f"{error}"))
             return False
         except SiteError as error:
-            connected = error.failure.relay != "none"
             letter.connected = time.time()
-            if not connected and not server.path:
+            if error.failure.relay == "none" and not server.path:
                 log.info(error.failure.text)
             letter.fail_all(error.failure)
             if error.connection is not None:
                 self._tell(error.connection)
-            return connected
+            # What fails before MAIL FROM is no session: the next one is tried, as far as there are addresses.
+            return False
         await self._session(connection, nexthop)
         return True
 

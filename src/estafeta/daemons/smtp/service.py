@@ -115,7 +115,7 @@ class SmtpService(DeliveryAgent):
         if self.flags:
             if "D" in self.flags and len(delivery.recipients) == 1 and self._delivered_before(delivery):
                 text = f"mail forwarding loop for {delivery.recipients[0].address}"
-                return self.settle_all(delivery, Bounced("5.4.6", text))
+                return self.settle_all(delivery, Bounced("5.4.6", text, delivery.transport))
             prefix = prefix_of(delivery, self.flags)
         letter = Letter(
             delivery,
@@ -245,6 +245,8 @@ def manner_of(conf: Config, settings: ClientSettings, bind: dict[int, str], *, l
         pix_delay=settings.pix_workaround_delay_time,
         line_limit=settings.line_length_limit,
         convert=not conf.disable_mime_output_conversion,
+        mime_nesting_limit=conf.mime_nesting_limit,
+        mime_boundary_length_limit=conf.mime_boundary_length_limit,
         bind=bind,
         bind_enforce=settings.bind_address_enforce,
         window=conf.tcp_windowsize,
