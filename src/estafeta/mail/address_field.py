@@ -44,7 +44,8 @@ async def replaced(raw: bytes, value: int, change: Change, token_limit: int) -> 
         if new == box.address and not mailboxes.has_route(short, box):
             written = short[box.start : box.end]
         else:
-            written, changed = quote(new), True
+            # The empty address is seen in brackets only.
+            written, changed = quote(new) or ("" if box.bracketed else '""'), True
         if done and column + len(rest) + len(name) + len(written) > FOLD_AT and "\n" not in name:
             name = "\r\n\t" + name.lstrip()
         done = box.end

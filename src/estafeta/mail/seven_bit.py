@@ -23,9 +23,9 @@ _ENCODING_FIELD = re.compile(rb"content-transfer-encoding[ \t]*:", re.I)
 _EQUALS = ord("=")
 
 
-def seven_bit(content: bytes) -> bytes:
+def seven_bit(content: bytes, *, deepest: int = DEEPEST, boundary_length: int = BOUNDARY_LENGTH) -> bytes:
     """The whole message with its 8-bit parts in quoted-printable. Lines end in CRLF, before and after."""
-    change = SevenBit()
+    change = SevenBit(deepest=deepest, boundary_length=boundary_length)
     return change.feed(content) + change.finish()
 
 
@@ -33,6 +33,7 @@ class SevenBit:
     """The same for a message that comes by pieces."""
 
     def __init__(self, *, deepest: int = DEEPEST, boundary_length: int = BOUNDARY_LENGTH) -> None:
+        """`deepest`: mime_nesting_limit; `boundary_length`: mime_boundary_length_limit."""
         self._walk = Walk(deepest=deepest, boundary_length=boundary_length)
 
     def feed(self, piece: bytes) -> bytes:

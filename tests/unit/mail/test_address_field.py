@@ -19,7 +19,7 @@ async def same(box: Mailbox) -> str:
 
 
 async def mapped(box: Mailbox) -> str:
-    return "new@y.test" if box.address == "m@x.test" else box.address
+    return {"m@x.test": "new@y.test", "none@x.test": ""}.get(box.address, box.address)
 
 
 def change(value: str, how: object = mapped, limit: int = 10240) -> str | None:
@@ -50,6 +50,7 @@ def test_names_comments_and_folding_stay() -> None:
     assert change(" <@a,@b:m@x.test>") == " <new@y.test>"
     assert change(" m (in the middle) @ x . test") == " new@y.test"
     assert change(" other@x.test") is None
+    assert change(" none@x.test, Ann <none@x.test>") == ' "", Ann <>'
 
 
 def test_what_is_over_the_limit_is_dropped_where_something_changes() -> None:

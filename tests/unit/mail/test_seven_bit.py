@@ -23,6 +23,15 @@ def test_text_that_says_8bit() -> None:
     assert seven_bit(crlf(before)) == crlf(after)
 
 
+def test_what_is_deeper_than_the_limit_stays() -> None:
+    text = crlf(
+        "Content-Type: multipart/mixed; boundary=a\n\n--a\nContent-Type: multipart/mixed; boundary=b\n\n--b\n"
+        "Content-Transfer-Encoding: 8bit\n\né\n--b--\n--a\nContent-Transfer-Encoding: 8bit\n\né\n--a--\n"
+    )
+    assert seven_bit(text).isascii()
+    assert seven_bit(text, deepest=1).count("é".encode()) == 1
+
+
 def test_what_says_nothing_stays() -> None:
     for text in (
         "Subject: x\n\nhéllo = x\n",

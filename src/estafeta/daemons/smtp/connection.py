@@ -53,6 +53,8 @@ class Manner:
     never_ehlo: bool = False
     probe_data: bool = False
     """Whether the answer to DATA, too, tells if an address exists."""
+    mime_nesting_limit: int = 100
+    mime_boundary_length_limit: int = 2048
     skip_5xx_greeting: bool = True
     connect_timeout: float = 30
     helo_timeout: float = 300

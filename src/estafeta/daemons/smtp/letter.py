@@ -12,6 +12,7 @@ from typing import Protocol
 from estafeta.base import log
 from estafeta.daemons.smtp.errors import Failure
 from estafeta.mail.envelope import Recipient
+from estafeta.mail.mime import BOUNDARY_LENGTH, DEEPEST
 from estafeta.mail.outcome import Outcome
 from estafeta.mail.seven_bit import seven_bit
 from estafeta.queue.place import Place
@@ -84,10 +85,18 @@ class Letter:
         self._content: bytes | None = None
         self._converted = False
 
-    def content(self, reader: Content, line_limit: int, *, convert: bool = False) -> bytes:
+    def content(
+        self,
+        reader: Content,
+        line_limit: int,
+        *,
+        convert: bool = False,
+        deepest: int = DEEPEST,
+        boundary_length: int = BOUNDARY_LENGTH,
+    ) -> bytes:
         """The whole message as it goes after DATA; read once, whatever the number of servers tried.
 
-        `convert`: without 8-bit parts. Raises Unreadable.
+        `convert`: without 8-bit parts, as far as the limits of seven_bit reach. Raises Unreadable.
         """
         if self._content is None or self._converted != convert:
             try:
@@ -99,7 +108,7 @@ class Letter:
             if self.prefix:
                 whole = self.prefix + whole
             if convert:
-                whole = seven_bit(whole)
+                whole = seven_bit(whole, deepest=deepest, boundary_length=boundary_length)
             if line_limit and has_long_line(whole, line_limit):
                 self.folding(line_limit)
                 whole = fold_lines(whole, line_limit)

@@ -30,7 +30,13 @@ async def prepare(connection: Connection, letter: Letter, reader: Content, manne
     """
     convert = manner.convert and _needs_conversion(connection, letter)
     if letter.size <= SMALL:
-        return letter.content(reader, manner.line_limit, convert=convert)
+        return letter.content(
+            reader,
+            manner.line_limit,
+            convert=convert,
+            deepest=manner.mime_nesting_limit,
+            boundary_length=manner.mime_boundary_length_limit,
+        )
     return None
 
 
@@ -69,7 +75,10 @@ async def _send_pieces(
 ) -> None:
     pace = _Pace(connection, manner)
     encoder = ContentEncoder(manner.line_limit)
-    pieces = _pieces(letter, reader, convert=manner.convert and _needs_conversion(connection, letter))
+    change = None
+    if manner.convert and _needs_conversion(connection, letter):
+        change = SevenBit(deepest=manner.mime_nesting_limit, boundary_length=manner.mime_boundary_length_limit)
+    pieces = _pieces(letter, reader, change)
     loop = asyncio.get_running_loop()
     try:
         while piece := await loop.run_in_executor(None, _read, pieces):
@@ -88,9 +97,8 @@ def _needs_conversion(connection: Connection, letter: Letter) -> bool:
     return letter.delivery.encoding == "8bit" and not connection.extensions.eight_bit
 
 
-def _pieces(letter: Letter, reader: Content, *, convert: bool) -> Generator[bytes, None, None]:
-    """A large message as it goes out, piece by piece, without 8-bit parts if `convert`."""
-    change = SevenBit() if convert else None
+def _pieces(letter: Letter, reader: Content, change: SevenBit | None) -> Generator[bytes, None, None]:
+    """A large message as it goes out, piece by piece, without 8-bit parts where there is a `change`."""
     for piece in _stored(letter, reader):
         if change is None:
             yield piece
