@@ -292,3 +292,32 @@ def test_updates_at_the_same_time_are_all_kept(kind: str, tmp_path: Path) -> Non
     writers = [subprocess.Popen([sys.executable, "-c", ADD, kind, f"{tmp_path}/t", key]) for key in keys]
     assert [writer.wait(timeout=60) for writer in writers] == [0] * len(keys)
     assert sorted(open_table(f"{kind}:{tmp_path}/t").entries()) == [(key, "v") for key in keys]
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root")
+@pytest.mark.parametrize("kind", ["lmdb", "cdb", "hash"])
+def test_a_replaced_table_shows_in_a_chroot(kind: str, tmp_path: Path) -> None:
+    source, jail = tmp_path / "t", tmp_path / "jail"
+    source.write_text("a b\n")
+    (tmp_path / "u").write_text("a c\n")
+    jail.mkdir()
+    for path in (source, tmp_path / "u"):
+        update = open_update(
+            kind, str(path), Flags(), truncate=True, create=True, on_duplicate="warn", mode=0o644, nul=None
+        )
+        update.put("a", "b")
+        update.save()
+    suffix = {"hash": "db"}.get(kind, kind)
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            table = open_table(f"{kind}:{source}")
+            before = table.changed()
+            os.replace(f"{tmp_path}/u.{suffix}", f"{source}.{suffix}")
+            os.chroot(jail)
+            status = 0 if not before and table.changed() else 2
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
