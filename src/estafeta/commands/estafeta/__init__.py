@@ -26,6 +26,7 @@ COMMANDS = {
     "postlock": "run a command while a mailbox is locked",
     "postlog": "write a line to the mail log",
     "postmap": "make or ask lookup tables",
+    "postmulti": "manage several mail systems on one machine",
     "postqueue": "list or flush the mail queue",
     "postsuper": "remove, hold and release mail in the queue",
     "sendmail": "send mail",

@@ -7,6 +7,7 @@ Messages go to the log and, when there is somebody to read them, to the terminal
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 
@@ -51,6 +52,7 @@ def main(words: list[str] | None = None) -> int:
     if not rest:
         return _usage()
     values = dict(options)
+    alone = "c" in values or "MAIL_CONFIG" in os.environ
     directory = os.path.abspath(values.get("c") or default_directory())
     os.environ["MAIL_CONFIG"] = directory
     try:
@@ -65,6 +67,15 @@ def main(words: list[str] | None = None) -> int:
     except ConfigError as reason:
         sys.stderr.write(f"postfix: fatal: {reason}\n")
         return 1
+    if not alone and rest[0] != "start-fg":
+        if conf.multi_instance_wrapper:
+            return _wrapped(conf, rest)
+        if conf.multi_instance_directories:
+            sys.stderr.write(
+                "postfix: fatal: multi_instance_directories is set, but multi_instance_wrapper is not: run "
+                "'postmulti -e init', or name one instance with -c\n"
+            )
+            return 1
     sink = for_command("postfix-script", conf, stderr=False, direct=True)
     before = log.install(Aloud(sink))
     try:
@@ -142,6 +153,22 @@ def check_accounts(conf: Config) -> None:
     if privileges.is_root():
         privileges.mail_owner(conf.mail_owner)
         privileges.setgid_group(conf.setgid_group)
+
+
+def _wrapped(conf: Config, words: list[str]) -> int:
+    """Let multi_instance_wrapper do it, for all instances: postfix-wrapper(5). It names each one by MAIL_CONFIG."""
+    environment = {name: value for name, value in os.environ.items() if name != "MAIL_CONFIG"}
+    command, *arguments = conf.multi_instance_wrapper.split()
+    if command == f"{conf.command_directory}/postmulti":
+        # Ours, wherever it is installed: another mail system's command of that name may be in the usual place.
+        start = [sys.executable, "-m", "estafeta.commands.postmulti"]
+    else:
+        start = [command]
+    try:
+        return subprocess.call([*start, *arguments, *words], env=environment)
+    except OSError as error:
+        sys.stderr.write(f"postfix: fatal: multi_instance_wrapper: {command}: {error.strerror}\n")
+        return 1
 
 
 def _usage() -> int:

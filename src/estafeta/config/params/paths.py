@@ -121,33 +121,27 @@ class Instances:
     multi_instance_enable = flag(
         "no",
         "Whether this instance is started and stopped together with the others.",
-        pending=True,
     )
-    multi_instance_group = text("", "A group name that lets postmulti act on several instances at once.", pending=True)
+    multi_instance_group = text("", "A group name that lets postmulti act on several instances at once.")
     multi_instance_name = text(
         "",
         'The name of this instance, which begins with "postfix-". It also appears in the log.',
-        pending=True,
     )
     multi_instance_wrapper = text(
         "",
         "A command that the postfix command calls to act on all instances, normally postmulti.",
-        pending=True,
     )
     postmulti_start_commands = words(
         "start",
         "The commands that postmulti takes for a start: instances that are not enabled are only checked, and a "
         "failure keeps the later ones of a group from starting.",
-        pending=True,
     )
     postmulti_stop_commands = words(
         "stop abort drain quick-stop",
         "The commands that postmulti takes for a stop: instances that are not enabled are passed over, and the "
         "others are taken in reverse order.",
-        pending=True,
     )
     postmulti_control_commands = words(
         "reload flush",
         "The commands that postmulti runs for running instances only.",
-        pending=True,
     )
