@@ -141,6 +141,7 @@ class Policy:
         self.odd_bytes = "strict" if conf.smtputf8_enable else "surrogateescape"
         """What decoding a line does with bytes that are not UTF-8: refused, or kept as in the days before RFC 6531."""
         self.verp_clients = self._clients("smtpd_authorized_verp_clients")
+        self.numeric_domain = routing.numeric_domain
         self.ipv6 = any(word.lower() in ("all", "ipv6") for word in conf.inet_protocols)
         """Whether a client may have an IPv6 address."""
         self.xclient_hosts = self._clients("smtpd_authorized_xclient_hosts")

@@ -181,9 +181,7 @@ class Session:
         if not known:
             await self.last_word(f"421 4.3.0 {self.policy.conf.myhostname} Server local error\r\n".encode())
             raise Hangup
-        if self.stream.pending and not self._in_step("CONNECT"):
-            await self.last_word(NOT_SYNCHRONIZED)
-            raise Hangup
+        await self.refuse_early_talk()
         reply = await self.greet()
         if reply[0] >= 0x34 and self.policy.dressing is not None:
             reply = await self.policy.dressing.dressed(self, self._soft(reply))
@@ -255,16 +253,38 @@ class Session:
         return policy.greeting
 
     async def may_xclient(self) -> bool:
-        """Whether the client may speak for another one."""
-        return bool(self.policy.xclient_hosts) and await self._is_in(self.policy.xclient_hosts)
-
-    async def may_xverp(self) -> bool:
-        """Whether the client may have its mail sent with VERP."""
-        return bool(self.policy.verp_clients) and await self._is_in(self.policy.verp_clients)
+        """Whether the client may speak for another one. Raises TableDown, logged."""
+        return bool(self.policy.xclient_hosts) and await self._may(self.policy.xclient_hosts, "XCLIENT")
 
     async def may_xforward(self) -> bool:
-        """Whether the client may say where a message came from."""
-        return bool(self.policy.xforward_hosts) and await self._is_in(self.policy.xforward_hosts)
+        """Whether the client may say where a message came from. Raises TableDown, logged."""
+        return bool(self.policy.xforward_hosts) and await self._may(self.policy.xforward_hosts, "XFORWARD")
+
+    async def may_xverp(self) -> bool:
+        """Whether the client may have its mail sent with VERP. Raises TableDown, logged."""
+        return bool(self.policy.verp_clients) and await self._may(self.policy.verp_clients, "XVERP")
+
+    async def _may(self, clients: MatchList, feature: str) -> bool:
+        try:
+            return await clients.matches_address(self.client.name, self.client.address)
+        except TableDown:
+            tables = ", ".join(getattr(self.policy.conf, clients.name))
+            log.warning(f"{clients.name}: {tables}: table lookup problem")
+            namaddr = self.client.namaddr
+            log.warning(f"don't know if EHLO feature {feature} should be announced to {namaddr}")
+            raise
+
+    def no_local_data(self) -> bytes:
+        """The reply where a table is down without which the session cannot go on; it ends with that. Logged."""
+        text = f"421 4.3.0 {self.policy.conf.myhostname} Server local data error"
+        log.info(f"{self.queue_id or 'NOQUEUE'}: reject: {self.where} from {self.client.namaddr}: {text}")
+        return f"{text}\r\n".encode()
+
+    async def refuse_early_talk(self) -> None:
+        """Whether the client waits for our greeting; raises Hangup if it does not, and has to. RFC 5321 4.3.1"""
+        if self.stream.pending and not self._in_step(self.where):
+            await self.last_word(NOT_SYNCHRONIZED)
+            raise Hangup
 
     async def converse(self) -> None:
         """Take commands until the client leaves or has to. Raises Hangup, PeerGone, TimeoutError."""
@@ -463,7 +483,8 @@ class Session:
         """Forget the transaction. What was fed to the spool is given up."""
         transaction = self.transaction
         self.forwarded = None
-        self._shorten_record()
+        if self.stream.record:
+            self._shorten_record()
         if transaction.submission is not None:
             transaction.submission.abandon()
         if transaction.sender is not None or transaction.queue_id or transaction.chunks is not None:
@@ -472,7 +493,7 @@ class Session:
     def _shorten_record(self) -> None:
         """smtpd_history_flush_threshold: of a long session, the postmaster hears what was said since the last pause."""
         record = self.stream.record
-        if record is not None and len(record) > self.policy.conf.smtpd_history_flush_threshold:
+        if record and len(record) > self.policy.conf.smtpd_history_flush_threshold:
             record.clear()
 
     def open_queue_id(self) -> bytes | None:
@@ -495,7 +516,8 @@ class Session:
         self.junk = 0
         self.trouble = 0
         self.forwarded = None
-        self._shorten_record()
+        if self.stream.record:
+            self._shorten_record()
         self.transaction = Transaction()
 
     def is_own_host(self) -> bool:

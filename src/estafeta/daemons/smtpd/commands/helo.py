@@ -9,8 +9,6 @@ from estafeta.tables.table import TableDown
 from estafeta.wire.smtp.attributes import neutered
 from estafeta.wire.smtp.reply import multiline
 
-LOCAL_TROUBLE = "Server local data error"
-
 
 async def helo(session: Session, arguments: str) -> bytes:
     if not arguments:
@@ -32,14 +30,15 @@ async def ehlo(session: Session, arguments: str) -> bytes:
     if session.ehlo_reply is None:
         try:
             session.ehlo_withheld = await _withheld(session)
+            keywords = session.policy.ehlo_keywords(
+                session.ehlo_withheld,
+                xclient=await session.may_xclient(),
+                xforward=await session.may_xforward(),
+                xverp=await session.may_xverp(),
+            )
         except TableDown:
-            return _do_not_know(session)
-        keywords = session.policy.ehlo_keywords(
-            session.ehlo_withheld,
-            xclient=await session.may_xclient(),
-            xforward=await session.may_xforward(),
-            xverp=await session.may_xverp(),
-        )
+            # Offering everything may be just what the administrator wants to prevent.
+            return session.no_local_data()
         lines = [session.policy.conf.myhostname, *keywords]
         session.ehlo_reply = multiline(250, lines).encode() + b"\r\n"
     return session.ehlo_reply
@@ -62,22 +61,18 @@ async def _introduced(session: Session, arguments: str, verb: str) -> bytes | No
     return None
 
 
-def _do_not_know(session: Session) -> bytes:
-    """The table of what to withhold is down: to offer everything may be just what the administrator prevents."""
-    table, client = session.policy.discard_maps.specs[0], session.client
-    log.warning(f'{table} lookup error for "{client.address}"')
-    log.warning(f"don't know what EHLO features to announce to {client.namaddr}")
-    text = f"421 4.3.0 {session.policy.conf.myhostname} {LOCAL_TROUBLE}"
-    log.info(f"{session.queue_id or 'NOQUEUE'}: reject: EHLO from {client.namaddr}: {text}")
-    return f"{text}\r\n".encode()
-
-
 async def _withheld(session: Session) -> frozenset[str]:
     """EHLO keywords that this client is not offered. Raises TableDown."""
     policy = session.policy
     discard = policy.discard_keywords
     if policy.discard_maps:
-        value = await policy.discard_maps.find(session.client.address)
+        try:
+            value = await policy.discard_maps.find(session.client.address)
+        except TableDown:
+            client = session.client
+            log.warning(f'{policy.discard_maps.specs[0]} lookup error for "{client.address}"')
+            log.warning(f"don't know what EHLO features to announce to {client.namaddr}")
+            raise
         if value is not None:
             discard = frozenset(value.upper().replace(",", " ").split())
     if discard and "SILENT-DISCARD" not in discard:

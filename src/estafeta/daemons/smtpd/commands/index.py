@@ -50,7 +50,7 @@ COMMANDS: dict[str, Command] = {
     "ETRN": Command("etrn", "etrn", "etrn", junk=True),
     "STARTTLS": Command("simple", "starttls", "starttls", last=True),
     "AUTH": Command("simple", "auth", "auth", last=True),
-    "XCLIENT": Command("xclient", "xclient", "xclient", last=True),
+    "XCLIENT": Command("xclient", "xclient", "xclient"),
     "XFORWARD": Command("xforward", "xforward", "xforward"),
 }
 UNKNOWN = Command("simple", "unknown", "unknown")

@@ -38,7 +38,7 @@ async def mail(session: Session, arguments: str) -> bytes:
             path,
             strict=conf.strict_rfc821_envelopes,
             utf8=utf8,
-            numeric=session.policy.routing.numeric_domain,
+            numeric=session.policy.numeric_domain,
         )
     except PathError:
         if not unfinished(path):
@@ -53,15 +53,15 @@ async def mail(session: Session, arguments: str) -> bytes:
         if problem is not None:
             session.transaction = Transaction()
             return problem
-    if not session.policy.conf.smtpd_delay_reject:
+    if conf.message_size_limit and transaction.size > conf.message_size_limit:
+        session.transaction = Transaction()
+        return session.refused(Check(session, "MAIL", sender), TOO_BIG)
+    if not conf.smtpd_delay_reject:
         check = Check(session, "MAIL", sender)
         refusal = await refuse_sender(check)
         if refusal is not None:
             session.transaction = Transaction()
             return session.refused(check, refusal)
-    if conf.message_size_limit and transaction.size > conf.message_size_limit:
-        session.transaction = Transaction()
-        return session.refused(Check(session, "MAIL", sender), TOO_BIG)
     transaction.sender = sender
     if not conf.smtpd_delay_open_until_valid_rcpt:
         return session.open_queue_id() or OK

@@ -29,7 +29,7 @@ async def rcpt(session: Session, arguments: str) -> bytes:
             path,
             strict=conf.strict_rfc821_envelopes,
             utf8=transaction.smtputf8,
-            numeric=session.policy.routing.numeric_domain,
+            numeric=session.policy.numeric_domain,
         )
     except PathError:
         address = ""

@@ -46,7 +46,7 @@ async def vrfy(session: Session, arguments: str) -> bytes:
     shown = " ".join(found)
     try:
         path = shown if shown.startswith("<") else f"<{shown}>"
-        address = parse_path(path, utf8=utf8, numeric=session.policy.routing.numeric_domain)
+        address = parse_path(path, utf8=utf8, numeric=session.policy.numeric_domain)
     except PathError:
         address = ""
     if not address:

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from estafeta.daemons.smtpd.commands.content import rewritten_as_local
 from estafeta.daemons.smtpd.peer import LATER, NEVER, OK, UNKNOWN, Client
-from estafeta.daemons.smtpd.session import Session
+from estafeta.daemons.smtpd.session import Hangup, Session
+from estafeta.tables.table import TableDown
 from estafeta.wire.smtp.attributes import NOT_KNOWN, TEMPUNAVAIL, XCLIENT, BadAttribute, parse_attributes
 
 
 async def xclient(session: Session, arguments: str) -> bytes:
     if session.transaction.sender is not None:
         return b"503 5.5.1 Error: MAIL transaction in progress\r\n"
-    if not await session.may_xclient():
-        return b"550 5.7.0 Error: insufficient authorization\r\n"
+    try:
+        if not await session.may_xclient():
+            return b"550 5.7.0 Error: insufficient authorization\r\n"
+    except TableDown:
+        return session.no_local_data()
     if not arguments:
         return b"501 5.5.4 Syntax: XCLIENT attribute=value...\r\n"
     try:
@@ -36,6 +40,11 @@ async def xclient(session: Session, arguments: str) -> bytes:
         session.login = "" if said["LOGIN"] in NOT_KNOWN else said["LOGIN"]
     if "DESTPORT" in said:
         session.own_port = "" if said["DESTPORT"] in NOT_KNOWN else said["DESTPORT"]
+    try:
+        await session.refuse_early_talk()
+    except Hangup:
+        session.count("xclient", False)
+        raise
     reply = await session.greet()
     if reply.startswith(b"2"):
         # It is never counted as done, since the session that it was said in is over.

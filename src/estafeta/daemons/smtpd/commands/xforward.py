@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from estafeta.daemons.smtpd.peer import UNKNOWN
 from estafeta.daemons.smtpd.session import Session
+from estafeta.tables.table import TableDown
 from estafeta.wire.smtp.attributes import NOT_KNOWN, XFORWARD, BadAttribute, parse_attributes
 
 ABOUT_CLIENT = frozenset({"NAME", "ADDR", "PORT", "HELO", "PROTO"})
@@ -16,8 +17,11 @@ ABOUT_CLIENT = frozenset({"NAME", "ADDR", "PORT", "HELO", "PROTO"})
 async def xforward(session: Session, arguments: str) -> bytes:
     if session.transaction.sender is not None:
         return b"503 5.5.1 Error: MAIL transaction in progress\r\n"
-    if not await session.may_xforward():
-        return b"550 5.7.0 Error: insufficient authorization\r\n"
+    try:
+        if not await session.may_xforward():
+            return b"550 5.7.0 Error: insufficient authorization\r\n"
+    except TableDown:
+        return session.no_local_data()
     if not arguments:
         return b"501 5.5.4 Syntax: XFORWARD attribute=value...\r\n"
     try:

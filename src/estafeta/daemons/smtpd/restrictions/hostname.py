@@ -22,7 +22,7 @@ async def reject_invalid_helo_hostname(check: Check) -> Verdict:
     code = check.policy.conf.invalid_hostname_reject_code
     if _is_literal(helo):
         return None if literal_address(helo) else check.rejected_as(helo, HELO, code, "5.5.2", "invalid ip address")
-    if valid_hostname(helo.removesuffix(".")) or _looks_like_address(helo):
+    if (helo.isascii() and valid_hostname(helo.removesuffix("."))) or _looks_like_address(helo):
         return None
     return check.rejected_as(helo, HELO, code, "5.5.2", "Invalid name")
 
@@ -40,7 +40,7 @@ async def reject_non_fqdn_helo_hostname(check: Check) -> Verdict:
     if _is_literal(helo):
         return await reject_invalid_helo_hostname(check)
     name = helo.removesuffix(".")
-    if valid_hostname(name) and "." in name:
+    if name.isascii() and valid_hostname(name) and "." in name:
         return None
     code = check.policy.conf.non_fqdn_reject_code
     return check.rejected_as(helo, HELO, code, "5.5.2", "need fully-qualified hostname")
