@@ -94,7 +94,7 @@ class HeaderRules:
     async def apply(self, head: bytes, author: Author) -> tuple[bytes, Seen]:
         """The header as it is stored (fields only, no empty line), and what was in it. Raises TableDown."""
         seen = Seen()
-        if b" :" in head or b"\t:" in head:
+        if b" :" in head:
             head = _BLANK_BEFORE_COLON.sub(rb"\1:", head)
         rewrite = author.context == "local" or bool(self._remote_domain)
         pieces: list[bytes] = []

@@ -194,3 +194,8 @@ def test_message_id_is_logged(bench: Callable[..., Bench], lines: list[tuple[str
 def test_an_open_quote_does_not_swallow_the_line_end(bench: Callable[..., Bench]) -> None:
     got = stored(bench(), 'To: "open <joe>\nX: y\n\n')
     assert got.startswith('To: "open <joe>"@example.com\nX: y\n')
+
+
+def test_a_blank_before_the_colon_is_taken_out(bench: Callable[..., Bench]) -> None:
+    text = "From: a@b.c\nSubject : x : y\nX-Folded:\n a :b\n\nz : body\n"
+    assert stored(bench(), text, context="remote") == text.replace("Subject :", "Subject:")
