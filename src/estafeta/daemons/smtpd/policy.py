@@ -146,6 +146,7 @@ class Policy:
         """Whether a client may have an IPv6 address."""
         self.xclient_hosts = self._clients("smtpd_authorized_xclient_hosts")
         self.xforward_hosts = self._clients("smtpd_authorized_xforward_hosts")
+        self.watch = self._clients("debug_peer_list")
         self.permit_log = (
             MatchList.open(conf.smtpd_log_access_permit_actions, name="smtpd_log_access_permit_actions")
             if conf.smtpd_log_access_permit_actions

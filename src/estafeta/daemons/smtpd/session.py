@@ -21,6 +21,7 @@ from estafeta.daemons.smtpd.restrictions.evaluate import Check, Refusal, judge
 from estafeta.daemons.smtpd.shown import escaped, printable
 from estafeta.daemons.smtpd.transaction import Transaction
 from estafeta.daemons.smtpd.upstream import learn_client
+from estafeta.daemons.smtpd.watch import Watched
 from estafeta.mail.envelope import Client as EnvelopeClient
 from estafeta.mail.transcript import recording
 from estafeta.net.stream import LineTooLong, PeerGone, Stream
@@ -151,6 +152,8 @@ class Session:
         try:
             known = not self.policy.conf.smtpd_upstream_proxy_protocol or await learn_client(self)
             await self._identify()
+            if self.policy.watch and await self._is_in(self.policy.watch):
+                stream.record = Watched(stream.record, self.client.namaddr)
             log.info(f"connect from {self.client.namaddr}")
             try:
                 await self._begin(known)
