@@ -59,6 +59,7 @@ async def _serve(conf: Config) -> None:
     resolver = Resolver()
     routing = Routing.open(conf)
     policy = Policy(conf, intake=DropGate(conf), routing=routing, resolver=resolver)
+    policy.postmaster.wanted = 0  # who makes mistakes here sees them; and a user may not ask cleanup(8)
     stream = _Handed()
     connection = StdioTransport(stream)
     stream.connection_made(connection)
