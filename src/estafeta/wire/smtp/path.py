@@ -22,6 +22,8 @@ _TOKEN = re.compile(
     re.S,
 )
 _ESCAPE = re.compile(r"\\(.)", re.S)
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
+"""What no address has, quoted or not; blanks among them are left to the tokens."""
 
 
 class PathError(ValueError):
@@ -47,13 +49,16 @@ def parse_path(path: str, *, strict: bool = False, utf8: bool = False, numeric: 
         path.encode("utf-8")
     except UnicodeEncodeError:
         raise PathError("not UTF-8") from None
+    if _CONTROL.search(path):
+        raise PathError("control character")
     if strict and not (path.startswith("<") and path.endswith(">")):
         raise PathError("no angle brackets")
     return _address(_inside(_tokens(path, strict), strict), utf8, numeric)
 
 
 def unfinished(path: str) -> bool:
-    """Whether the path lacks the end of its bracket or quote, as a line does that was cut."""
+    """Whether the path lacks the end of its bracket or quote, as a line does that was cut (a zero byte ends it)."""
+    path = path.partition("\0")[0]
     return path.startswith("<") and (">" not in path or path.count('"') % 2 == 1)
 
 

@@ -68,6 +68,9 @@ REFUSED = [
     "<" + "a" * LONGEST_PATH + " @b>",
     "<a\udcff@b>",
     '<a@"b">',
+    "<a\0@b>",
+    '<"a\x01b"@c>',
+    "<a@b\x7f>",
 ]
 
 
