@@ -25,9 +25,6 @@ async def mail(session: Session, arguments: str) -> bytes:
         return b"503 5.5.1 Error: nested MAIL command\r\n"
     if session.transaction.chunks is not None:
         return b"503 5.5.1 Error: MAIL after BDAT\r\n"
-    least = session.policy.least_space
-    if least and session.policy.space.free() < least:
-        return _no_space(session)
     found = split_path_command(arguments, "FROM")
     if found is None:
         return b"501 5.5.4 Syntax: MAIL FROM:<address>\r\n"
@@ -53,6 +50,10 @@ async def mail(session: Session, arguments: str) -> bytes:
         if problem is not None:
             session.transaction = Transaction()
             return problem
+    least = session.policy.least_space
+    if least and session.policy.space.free() < least:
+        session.transaction = Transaction()
+        return _no_space(session)
     if conf.message_size_limit and transaction.size > conf.message_size_limit:
         session.transaction = Transaction()
         return session.refused(Check(session, "MAIL", sender), TOO_BIG)
