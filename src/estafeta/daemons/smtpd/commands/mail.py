@@ -91,7 +91,7 @@ def _parameters(session: Session, transaction: Transaction, parameters: list[str
         if problem == TOO_LARGE:
             return TOO_LARGE_FOR_ANY
         if problem == UNSUPPORTED:
-            return session.policy.to_wire(f"555 5.5.4 Unsupported option: {parameter}")
+            return f"555 5.5.4 Unsupported option: {parameter}\r\n".encode("utf-8", "surrogateescape")
         if problem:
             return f"501 5.5.4 {problem}\r\n".encode()
     return None

@@ -88,7 +88,7 @@ def _parameters(session: Session, recipient: Recipient, parameters: list[str]) -
                 return b"501 5.5.4 Error: Bad ORCPT parameter syntax\r\n"
             recipient.orcpt = original
         else:
-            return session.policy.to_wire(f"555 5.5.4 Unsupported option: {parameter}")
+            return f"555 5.5.4 Unsupported option: {parameter}\r\n".encode("utf-8", "surrogateescape")
     return None
 
 
