@@ -42,6 +42,7 @@ async def resubmit(message: Message, reader: Any, socket: str = SOCKET) -> str:
         client=old.client,
         sender_original=old.sender_original,
         owner_uid=old.owner_uid,
+        expanded=old.expanded,
     )
     try:
         head = await asyncio.to_thread(reader.head, message.place)
