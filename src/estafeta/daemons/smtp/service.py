@@ -64,7 +64,7 @@ class SmtpService(DeliveryAgent):
             settings.connection_cache_destinations,
             name=f"{client}_connection_cache_destinations",
         )
-        self.bind = bind_addresses(settings, own_addresses(conf.inet_interfaces, ()))
+        self.bind = bind_addresses(settings, own_addresses(conf.inet_interfaces, ()), client=client)
         self.generic = Generic(conf, settings.generic_maps, ("lmtp" if self.lmtp else "smtp") + "_generic_maps")
         self.resolver = Resolver()
         self.resolver.complete = frozenset(settings.dns_resolver_options)
@@ -198,7 +198,7 @@ def _flags(args: list[str], where: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def bind_addresses(settings: ClientSettings, interfaces: frozenset[object]) -> dict[int, str]:
+def bind_addresses(settings: ClientSettings, interfaces: frozenset[object], *, client: str = "smtp") -> dict[int, str]:
     """Where connections start from: as set, or the only address that this instance receives mail on. postconf(5).
 
     `interfaces` are the addresses of inet_interfaces, as ipaddress objects.
@@ -207,7 +207,7 @@ def bind_addresses(settings: ClientSettings, interfaces: frozenset[object]) -> d
     for family, address in found.items():
         number = number_of(address) if address else None
         if address and (number is None or number[0] != family):
-            name = "bind_address6" if family == 6 else "bind_address"
+            name = f"{client}_bind_address6" if family == 6 else f"{client}_bind_address"
             log.error(f"bad {name} parameter: {address}: write an IPv{family} address, or mail over IPv{family} waits")
             found[family] = UNUSABLE
     for family, kind in ((4, IPv4Address), (6, IPv6Address)):
