@@ -110,7 +110,7 @@ def _wanted(request: ReportRequest, recipient: Recipient) -> bool:
 def _double_bounce(conf: Config, kind: str, results: list[tuple[Recipient, Result]]) -> list[Notice]:
     if kind != BOUNCE:
         return _postmaster_copy(conf, kind, results)
-    if "2bounce" not in classes(conf):
+    if not classes(conf) & {"bounce", "2bounce"}:  # the first implies the second
         return []
     return [Notice(kind, double_bounce_address(conf), conf.notice_recipient_2bounce, False, False, results)]
 

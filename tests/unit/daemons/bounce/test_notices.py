@@ -112,3 +112,8 @@ def test_an_alias_that_was_expanded_is_in_the_success_report() -> None:
     (notice,) = notices(SUCCESS, recipients=[member], expanded=[alias])
     ((recipient, result),) = notice.results
     assert (recipient.address, action_of(SUCCESS, result)) == ("alias@b.test", "expanded")
+
+
+def test_the_class_bounce_implies_2bounce() -> None:
+    (notice,) = notices(sender="", classes="bounce")
+    assert notice.sender == "double-bounce@mail.example.test"
