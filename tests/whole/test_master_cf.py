@@ -184,7 +184,8 @@ def everything_printed() -> None:
 
 
 KNOWN = re.compile(
-    r"has no effect yet|is not available yet|no such reports yet|does not exist here yet|is overruled by|unused parameter"
+    r"has no effect yet|is not available yet|no such reports yet|does not exist here yet"
+    r"|is overruled by|unused parameter"
 )
 # These need more than a greeting, and are started in tests/whole/test_two_levels.py and test_relay_tricks.py.
 STARTED_ELSEWHERE = re.compile(
