@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 
 from estafeta.base import log
 from estafeta.config.instance import Config
@@ -100,5 +100,18 @@ def purge(directory: str) -> None:
     try:
         _, _, drafts = scan.incoming(directory)
         scan.remove_litter(directory, drafts)
+        for path in _unfinished(directory):
+            os.unlink(path)
     except OSError as error:
-        log.warning(f"{os.path.join(directory, 'incoming')}: {error.strerror}")
+        log.warning(f"{error.filename or directory}: {error.strerror}")
+
+
+def _unfinished(directory: str) -> Iterator[str]:
+    """Files of deferred/ and hold/ that never got their names. Their modification time says when to try the message,
+    so it is the time of the last change that tells whether somebody is still at it."""
+    for queue in ("deferred", "hold"):
+        for folder, _, names in os.walk(os.path.join(directory, queue)):
+            for name in names:
+                path = os.path.join(folder, name)
+                if name.endswith(".tmp") and time.time() - os.stat(path).st_ctime > scan.DRAFT_AGE:
+                    yield path

@@ -33,8 +33,6 @@ class Control(msgspec.Struct, array_like=True):
     operation: str
     queue_ids: list[str] = msgspec.field(default_factory=list)
     queues: list[str] = msgspec.field(default_factory=list)
-    site: str = ""
-    """FLUSH: only mail for this destination."""
 
 
 class Listed(msgspec.Struct, array_like=True):

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from estafeta.commands.queue_repair import change_offline
+import pytest
+
+from estafeta.commands.queue_repair import change_offline, purge
 from estafeta.config.instance import Config
 from estafeta.mail.envelope import Envelope, Recipient
+from estafeta.queue import scan
 from estafeta.queue.handover import Kept
 from estafeta.queue.keeper import Keeper
 from estafeta.queue.spool import Spool
@@ -41,3 +44,16 @@ def test_what_is_being_delivered_is_not_deleted(tmp_path: Path) -> None:
         assert (reply.queue_ids, reply.reason) == ([busy], "")
 
     asyncio.run(asyncio.wait_for(story(), 20))
+
+
+def test_purge_removes_old_drafts_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("incoming", "deferred/A", "hold"):
+        (tmp_path / name).mkdir(parents=True)
+    draft, message = tmp_path / "deferred/A/A1B2.tmp", tmp_path / "hold/C3D4"
+    draft.touch()
+    message.touch()
+    purge(str(tmp_path))
+    assert draft.exists()
+    monkeypatch.setattr(scan, "DRAFT_AGE", -1.0)
+    purge(str(tmp_path))
+    assert not draft.exists() and message.exists()

@@ -37,10 +37,11 @@ COMMANDS: dict[str, Callable[[Control], int]] = {
     "check": Control.check,
     "flush": Control.flush,
     "set-permissions": Control.set_permissions,
+    "upgrade-configuration": Control.upgrade_configuration,
     "logrotate": Control.logrotate,
 }
 DESPITE_ERRORS = ("stop", "quick-stop", "drain", "abort", "reload", "status")
-LATER = ("tls", "upgrade-configuration")
+LATER = ("tls",)
 
 
 def main(words: list[str] | None = None) -> int:

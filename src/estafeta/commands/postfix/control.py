@@ -19,6 +19,7 @@ from estafeta.daemons.master import locks
 
 from . import layout
 from .check import accounts, check, check_configuration
+from .upgrade import upgrade
 
 WORD = "the Postfix mail system"
 STOP_PATIENCE = 5
@@ -146,6 +147,10 @@ class Control:
                     for name in names:
                         os.chown(os.path.join(place, name), uid, -1, follow_symlinks=False)
         return 0
+
+    def upgrade_configuration(self) -> int:
+        layout.make_missing(self.conf)
+        return upgrade(self.conf)
 
     def logrotate(self) -> int:
         for name in ("maillog_file", "maillog_file_compressor", "maillog_file_rotate_suffix"):

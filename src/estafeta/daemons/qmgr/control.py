@@ -12,10 +12,8 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any
 
-from estafeta.base import log
 from estafeta.daemons.qmgr.active import ActiveQueue
 from estafeta.daemons.qmgr.message import ACTIVE, DEFERRED, HOLD, INCOMING, Message
-from estafeta.mail.address import split
 from estafeta.queue.journal import SpoolError
 from estafeta.queue.keeper import Found
 from estafeta.queue.place import Place
@@ -72,7 +70,7 @@ class QueueControl:
             yield ControlReply(True)
             return
         if control.operation == FLUSH and not control.queue_ids:
-            yield ControlReply(True, await self._flush(control.site))
+            yield ControlReply(True, await self._flush())
             return
         yield await self._change(control)
 
@@ -293,32 +291,13 @@ class QueueControl:
 
     # --- flush
 
-    async def _flush(self, site: str) -> int:
-        """Try deferred messages now: all of them, or those for one site. How many."""
+    async def _flush(self) -> int:
+        """Try all deferred messages now. How many."""
         await self._rescan()
         deferred = self._queue.deferred
         chosen = list(deferred)
-        if site:
-            chosen = await asyncio.to_thread(self._for_site, [(each, deferred.path(each)) for each in chosen], site)
         self._queue.dispatch.flush_transports()
         self._queue.flushed.update(chosen)
         count = deferred.make_due(chosen, self._clock())
         self._queue.wake()
         return count
-
-    def _for_site(self, files: list[tuple[str, str]], site: str) -> list[str]:
-        wanted, chosen = site.lower(), []
-        for queue_id, path in files:
-            try:
-                envelope = self._keeper.load(path).envelope
-            except (OSError, Damaged) as error:
-                log.warning(f"{path}: {error}")
-                continue
-            done = set(envelope.done)
-            if any(
-                split(each.address)[1].lower() == wanted
-                for index, each in enumerate(envelope.recipients)
-                if index not in done
-            ):
-                chosen.append(queue_id)
-        return chosen

@@ -23,10 +23,8 @@ def control_of(post: PostOffice) -> QueueControl:
     return QueueControl(post.queue, post.keeper, rescan, post.clock)
 
 
-async def ask(
-    post: PostOffice, operation: str, *ids: str, queues: tuple[str, ...] = (), site: str = ""
-) -> ControlReply:
-    replies = await collect(control_of(post).answer(Control(operation, list(ids), list(queues), site)))
+async def ask(post: PostOffice, operation: str, *ids: str, queues: tuple[str, ...] = ()) -> ControlReply:
+    replies = await collect(control_of(post).answer(Control(operation, list(ids), list(queues))))
     assert [reply.last for reply in replies] == [False] * (len(replies) - 1) + [True]
     await post.settle()
     last: ControlReply = replies[-1]
@@ -206,10 +204,10 @@ def test_a_flush_tries_everything() -> None:
     run(case)
 
 
-def test_a_flush_for_one_site_or_one_message_leaves_the_others() -> None:
+def test_a_flush_of_some_messages_leaves_the_others() -> None:
     async def case(post: PostOffice, lines: list[str]) -> None:
         await put_off(post, "a@x", "b@Y", "c@z")
-        assert (await ask(post, FLUSH, site="y")).count == 1
+        assert (await ask(post, FLUSH, "Q2", "Q9")).queue_ids == ["Q2"]
         await post.later(0)
         assert post.keeper.released == ["Q2"]
         assert (await ask(post, FLUSH, "Q3")).queue_ids == ["Q3"]
