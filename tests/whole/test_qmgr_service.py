@@ -26,6 +26,7 @@ from estafeta.net.frames import Frames, connect
 from estafeta.queue.place import Place
 from estafeta.queue.spool import Spool
 from estafeta.services import notice
+from estafeta.services.queue_control import FLUSH, Control, ask_async
 from estafeta.services.report import ReportReply, decode_request
 from estafeta.services.trigger import QMGR_FLUSH
 from estafeta.skeleton.service import Context
@@ -307,7 +308,7 @@ def test_postsuper_and_postqueue_change_what_qmgr_holds(queue: Path) -> None:
             await house.until(lambda: house.in_queue("hold") == [], "release")
             await house.until(lambda: first in house.qmgr._queue.deferred, "another attempt")
             before = len(house.lines)
-            assert await house.command("postqueue", "-i", third) == (0, "", "")
+            assert (await ask_async(Control(FLUSH, [third]))).queue_ids == [third]  # as flush(8) does
             await house.until(lambda: any(third in line for line in house.lines[before:]), "flush of one message")
             await house.until(lambda: not house.qmgr._queue.active, "attempt")
             _, _, err = await house.command("postsuper", "-d", "ALL")
