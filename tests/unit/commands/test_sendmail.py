@@ -13,6 +13,8 @@ from estafeta.base import log
 from estafeta.commands.sendmail import request as requests
 from estafeta.commands.sendmail.message import Input, recipients_in
 from estafeta.commands.sendmail.request import Fatal, parse
+from estafeta.commands.sendmail.standalone import rules_for
+from estafeta.config.instance import Config
 from estafeta.mail.envelope import (
     NOTIFY_DELAY,
     NOTIFY_FAILURE,
@@ -231,3 +233,9 @@ def test_recipients_in_headers() -> None:
     assert recipients_in(b"To: a@b.c\r\nResent-To: rr@x.y\r\n") == ["rr@x.y"]
     assert recipients_in(b"Resent-From: a@b.c\r\nTo: d@e.f\r\n") == ["d@e.f"]
     assert recipients_in(b'To: A B <x@y>, foo bar, "Q" z@w\r\n') == ["x@y", "foo", "bar", "Q", "z@w"]
+
+
+def test_a_session_of_the_mail_owner_keeps_its_restrictions() -> None:
+    conf = Config.for_test(mail_owner="mailer")
+    assert rules_for(conf, "mailer") == {}
+    assert rules_for(conf, "ann")["smtpd_recipient_restrictions"] == ""

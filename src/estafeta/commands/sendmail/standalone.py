@@ -1,7 +1,8 @@
 """`sendmail -bs`: an SMTP session on standard input and output, for programs that know no other way to send.
 
 It is smtpd's session, with the maildrop in the place of the spool: whoever runs the command has no rights to more. The
-client is this host, and restrictions do not apply to it, as it could hand in the same mail without SMTP.
+client is this host, and restrictions do not apply to it, as it could hand in the same mail without SMTP; only the mail
+system's owner gets them, to try them out or to serve inetd(8).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import threading
 from typing import Any
 
+from estafeta.commands.submit_rights import login_name
 from estafeta.config.instance import Config
 from estafeta.daemons.smtpd.peer import Client
 from estafeta.daemons.smtpd.policy import Policy
@@ -48,11 +50,16 @@ WITHOUT_RULES = {
 
 def run_stdio(conf: Config) -> int:
     """Serve one session; the exit status. Raises ConfigError."""
-    own = Config.build(conf.settings, WITHOUT_RULES, service="sendmail -bs")
+    own = Config.build(conf.settings, rules_for(conf, login_name(os.getuid())), service="sendmail -bs")
     for_command("smtpd", own, stderr=False)
     os.chdir(own.queue_directory)
     asyncio.run(_serve(own))
     return EX_OK
+
+
+def rules_for(conf: Config, user: str) -> dict[str, str]:
+    """What to set differently for a session of this user."""
+    return {} if user == conf.mail_owner else WITHOUT_RULES
 
 
 async def _serve(conf: Config) -> None:
