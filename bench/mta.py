@@ -16,7 +16,7 @@ OURS = Path(sys.executable).parent
 DEBIAN = Path("/usr/sbin")
 
 MASTER_CF = """\
-{port} inet n - n - - smtpd
+{port} inet n - n - {clients} smtpd
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
@@ -28,7 +28,7 @@ trace unix - - n - 0 bounce
 verify unix - - n - 1 verify
 flush unix n - n 1000? 0 flush
 proxymap unix - - n - - proxymap
-smtp unix - - n - - smtp
+smtp unix - - n - {deliveries} smtp
 relay unix - - n - - smtp
 showq unix n - n - - showq
 error unix - - n - - error
@@ -44,10 +44,23 @@ postlog unix-dgram n - n - 1 postlogd
 
 
 class Mta:
-    """One mail system in a folder of its own. `ours`: Estafeta, else Debian's Postfix."""
+    """One mail system in a folder of its own. `ours`: Estafeta, else Debian's Postfix.
 
-    def __init__(self, folder: Path, port: int, main: dict[str, str], *, ours: bool) -> None:
+    `clients` and `deliveries` are the process limits of smtpd and smtp in master.cf, `-` for the default.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        port: int,
+        main: dict[str, str],
+        *,
+        ours: bool,
+        clients: str = "-",
+        deliveries: str = "-",
+    ) -> None:
         self.name = "Estafeta" if ours else "Postfix"
+        self.ours = ours
         self.port = port
         self.folder = folder
         self._bin = OURS if ours else DEBIAN
@@ -75,7 +88,7 @@ class Mta:
         settings |= main
         text = "".join(f"{name} = {value}\n" for name, value in settings.items())
         (self.config / "main.cf").write_text(text)
-        (self.config / "master.cf").write_text(MASTER_CF.format(port=port))
+        (self.config / "master.cf").write_text(MASTER_CF.format(port=port, clients=clients, deliveries=deliveries))
         shutil.chown(folder / "data", "postfix")
         self.master = 0
         self._peak = 0
@@ -85,6 +98,25 @@ class Mta:
         return subprocess.run(
             [str(self._bin / name), "-c", str(self.config), *arguments], capture_output=True, text=True, check=False
         )
+
+    def set(self, settings: dict[str, str]) -> None:
+        """Change main.cf. Raises SystemExit."""
+        for name, value in settings.items():
+            done = self.command("postconf", "-e", f"{name} = {value}")
+            if done.returncode:
+                raise SystemExit(f"{self.name}: {done.stderr}")
+
+    def removed(self) -> int:
+        """Messages that have left the queue, by the log."""
+        return self._counted(": removed")
+
+    def deferred(self) -> int:
+        """Deliveries that were put off, by the log."""
+        return self._counted("status=deferred")
+
+    def _counted(self, words: str) -> int:
+        done = subprocess.run(["grep", "-c", words, str(self.log)], capture_output=True, text=True, check=False)
+        return int(done.stdout or 0)
 
     def start(self) -> None:
         done = self.command("postfix", "start")
@@ -122,6 +154,18 @@ class Mta:
             ticks += sum(map(int, fields[11:15]))
         return ticks / os.sysconf("SC_CLK_TCK")
 
+    def memory(self) -> int:
+        """Kilobytes of proportional set size now, all processes together."""
+        total = 0
+        for pid in [self.master, *_descendants(self.master)]:
+            try:
+                for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+                    if line.startswith("Pss:"):
+                        total += int(line.split()[1])
+            except OSError:
+                continue
+        return total
+
     @property
     def peak_memory(self) -> float:
         """Megabytes of proportional set size, all processes together, highest sample."""
@@ -132,15 +176,7 @@ class Mta:
 
     def _sample(self) -> None:
         while self.master:
-            total = 0
-            for pid in [self.master, *_descendants(self.master)]:
-                try:
-                    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-                        if line.startswith("Pss:"):
-                            total += int(line.split()[1])
-                except OSError:
-                    continue
-            self._peak = max(self._peak, total)
+            self._peak = max(self._peak, self.memory())
             time.sleep(1.0)
 
 

@@ -9,25 +9,24 @@ last message has arrived. Ratios above 1 are in our favour.
 from __future__ import annotations
 
 import argparse
-import re
+import os
 import shutil
 import smtplib
 import socket
 import socketserver
 import statistics
-import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from mta import Mta
+from traffic import Sink, finished, free_port, source, wait_for
 
 SIZE = 4096
 LETTER = b"Subject: x\r\n\r\n" + (b"x" * 70 + b"\r\n") * (SIZE // 72)
-STALL = 60.0
-"""Seconds without a single arrival after which a run has failed."""
 
 
 @dataclass
@@ -37,63 +36,15 @@ class Figures:
     memory: float
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-class Sink:
-    """smtp-sink, counting."""
-
-    def __init__(self) -> None:
-        self.port = free_port()
-        self.count = 0
-        self._process = subprocess.Popen(
-            ["/usr/sbin/smtp-sink", "-c", "-u", "nobody", f"127.0.0.1:{self.port}", "1000"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        while data := self._process.stdout.read1(65536):  # type: ignore[attr-defined]
-            numbers = re.findall(rb"mesg=(\d+)\r", data)
-            if numbers:
-                self.count = int(numbers[-1])
-
-    def stop(self) -> None:
-        self._process.terminate()
-        self._process.wait()
-
-
-def source(port: int, messages: int, sessions: int, recipient: str, *, keep: bool) -> subprocess.Popen[bytes]:
-    arguments = ["/usr/sbin/smtp-source", "-s", str(sessions), "-m", str(messages), "-l", str(SIZE)]
-    arguments += ["-f", "sender@example.test", "-t", recipient]
-    if keep:
-        arguments.append("-d")
-    return subprocess.Popen([*arguments, f"inet:127.0.0.1:{port}"], stderr=subprocess.PIPE)
-
-
-def measure(mta: Mta, messages: int, sessions: int, recipient: str, arrived: object, *, keep: bool) -> Figures:
+def measure(
+    mta: Mta, messages: int, sessions: int, recipient: str, arrived: Callable[[], int], *, keep: bool
+) -> Figures:
     """One run. `arrived()` counts what has come to its end."""
-    assert callable(arrived)
     before, cpu, began = arrived(), mta.cpu(), time.perf_counter()
     mta.reset_peak()
-    sender = source(mta.port, messages, sessions, recipient, keep=keep)
-    last, last_change = before, time.perf_counter()
-    while last - before < messages:
-        time.sleep(0.01)
-        now = arrived()
-        if now != last:
-            last, last_change = now, time.perf_counter()
-        elif time.perf_counter() - last_change > STALL:
-            raise SystemExit(f"{mta.name}: stuck at {last - before} of {messages}; see {mta.log}")
-    took = last_change - began
-    if sender.wait() != 0:
-        assert sender.stderr is not None
-        raise SystemExit(f"smtp-source: {sender.stderr.read().decode()}")
+    sender = source(mta.port, messages, sessions, recipient, keep=keep, size=SIZE)
+    took = wait_for(arrived, before + messages, f"{mta.name}, see {mta.log}") - began
+    finished(sender)
     time.sleep(1.1)
     return Figures(messages / took, (mta.cpu() - cpu) / messages * 1000, mta.peak_memory)
 
@@ -109,9 +60,7 @@ def maildir(folder: Path, messages: int, rounds: int) -> None:
     compare("Maildir, 20 sessions, connection kept", folder, messages, rounds, 20, keep=True, maildir=True)
 
 
-def compare(
-    title: str, folder: Path, messages: int, rounds: int, sessions: int, *, keep: bool, maildir: bool
-) -> None:
+def compare(title: str, folder: Path, messages: int, rounds: int, sessions: int, *, keep: bool, maildir: bool) -> None:
     results: dict[str, list[Figures]] = {}
     for turn in range(rounds):
         for ours in (False, True):
@@ -138,9 +87,7 @@ def compare(
                 recipient = "user@box.test" if maildir else "someone@example.org"
                 arrived = _sink_count(sink) if sink is not None else _box_count(boxes / "user" / "new")
                 measure(mta, min(500, messages), sessions, recipient, arrived, keep=keep)  # warm: processes are up
-                results.setdefault(mta.name, []).append(
-                    measure(mta, messages, sessions, recipient, arrived, keep=keep)
-                )
+                results.setdefault(mta.name, []).append(measure(mta, messages, sessions, recipient, arrived, keep=keep))
             finally:
                 mta.stop()
                 if sink is not None:
@@ -149,13 +96,11 @@ def compare(
     show(title, results)
 
 
-def _sink_count(sink: Sink) -> object:
+def _sink_count(sink: Sink) -> Callable[[], int]:
     return lambda: sink.count
 
 
-def _box_count(folder: Path) -> object:
-    import os
-
+def _box_count(folder: Path) -> Callable[[], int]:
     def count() -> int:
         try:
             return len(os.listdir(folder))
