@@ -216,6 +216,20 @@ def test_deferred_mail_survives_a_restart_and_goes_out_on_a_flush(queue: Path) -
     run(case)
 
 
+def test_a_flush_that_is_under_way_goes_on_after_a_restart(queue: Path) -> None:
+    async def case() -> None:
+        async with house_at(queue) as house:
+            queue_id = await house.put_off("a@later.example")
+            backlog = house.qmgr._queue.deferred
+            assert backlog.make_due([queue_id], 1.0) == 1  # asked for, and not taken up before the end
+            await house.qmgr.stop()
+            house.conf = Config.for_test(transport_maps="static:{discard:silently}", queue_directory=str(queue))
+            await house.start_qmgr()
+            await house.removed(queue_id)
+
+    run(case)
+
+
 def test_an_undeliverable_message_is_reported_and_goes(queue: Path) -> None:
     async def case() -> None:
         async with house_at(queue) as house:

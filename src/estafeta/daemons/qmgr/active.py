@@ -433,6 +433,11 @@ class ActiveQueue:
         """Agents have something of ours."""
         return any(agents.scheduler.busy for agents in self.transports.values())
 
+    def unfinished(self, now: float) -> list[str]:
+        """The files of deferred/ that are being worked on or are due: the next qmgr goes on with them at once."""
+        working = (message.place.path for message in self.active.values())
+        return [*self.deferred.overdue(now), *(path for path in working if path.startswith("deferred/"))]
+
     def leave(self, told: Callable[[str, dict[int, Heard]], None]) -> dict[str, Kept]:
         """Another qmgr takes over. Returns what it has to know; what agents report from now on goes to
         `told(queue id, {index of a recipient: what became of it})` and nowhere else."""

@@ -138,6 +138,10 @@ class Deferred:
         self._known.pop(queue_id, None)
         self._gone.add(queue_id)
 
+    def overdue(self, now: float) -> list[str]:
+        """The paths of all that is due but was not taken yet."""
+        return [path for due, path in self._known.values() if due <= now]
+
     def make_due(self, queue_ids: Iterable[str], now: float) -> int:
         """Have these tried now. How many of them there are."""
         count = 0

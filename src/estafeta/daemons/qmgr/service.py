@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, ClassVar
@@ -269,6 +270,7 @@ class QmgrService(Service):
         spool, and stay for the reports."""
         self._hang_up()
         await self._queue.rest(HANDOVER_PATIENCE)
+        await self._leave_word()
         departure = Departure(self._queue)
         if not departure.kept:
             return
@@ -287,6 +289,14 @@ class QmgrService(Service):
         make_way()
         await departure.hear_out(writer, self.conf.daemon_timeout)
 
+    async def _leave_word(self) -> None:
+        """A flush that is under way goes on with the next qmgr: it reads from the files what is due."""
+        now = time.time()
+        try:
+            await asyncio.to_thread(self._keeper.make_due, self._queue.unfinished(now), now)
+        except OSError as error:
+            log.warning(f"{error}: mail that was to be tried now waits for its time")
+
     async def stop(self) -> None:
         self._hang_up()
         if self._departure is not None:
@@ -296,6 +306,7 @@ class QmgrService(Service):
             writer.close()
             return
         await self._queue.stop(STOP_PATIENCE)
+        await self._leave_word()
         await self._finish.stop(REPORT_PATIENCE)
         try:
             await self._keeper.close()

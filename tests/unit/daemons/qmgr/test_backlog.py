@@ -84,5 +84,13 @@ def test_a_flush_makes_messages_due() -> None:
     assert deferred.next_due is None
 
 
+def test_what_is_due_and_not_yet_taken_can_be_told_to_a_successor() -> None:
+    deferred = Deferred()
+    deferred.add("A", 1e9, "deferred/A")
+    deferred.add("B", 1e9, "deferred/B")
+    deferred.make_due(["B"], 50.0)
+    assert deferred.overdue(60.0) == ["deferred/B"]
+
+
 def test_a_message_waits_as_long_as_it_is_old_within_limits() -> None:
     assert [backoff(age, 300, 4000) for age in (-5, 10, 1000, 9000)] == [300, 300, 1000, 4000]
