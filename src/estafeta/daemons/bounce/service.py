@@ -87,6 +87,8 @@ class BounceService(Service):
         if not notices:
             if request.envelope.sender == double_bounce_address(self.conf):
                 log.warning(f"{queue_id}: undeliverable postmaster notification discarded")
+            elif not request.envelope.sender and request.kind in (SUCCESS, VERIFY):
+                log.info(f"{queue_id}: not sending trace/success notification for single-bounce message")
             return ReportReply(request.number, True)
         for notice in notices:
             whole = await self._submitter.submit(self._submission(request, notice))
