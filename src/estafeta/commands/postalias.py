@@ -6,7 +6,7 @@ import sys
 
 from estafeta.commands.map_command import Job, run
 
-LETTERS = "Nc:d:finopq:rsuvw"
+LETTERS = "Nc:d:finopq:rsuvwj"
 
 
 def main(words: list[str] | None = None) -> int:

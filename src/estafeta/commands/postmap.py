@@ -6,7 +6,7 @@ import sys
 
 from estafeta.commands.map_command import Job, run
 
-LETTERS = "bc:d:fFhimnNopq:rsuUvw"
+LETTERS = "bc:d:fFhimnNopq:rsuUvwj"
 
 
 def main(words: list[str] | None = None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from pathlib import Path
@@ -86,3 +87,16 @@ def test_owner_of_an_index_keeps_it_in_a_folder_of_root(source: Path) -> None:
         os.chown(path, 65534, 65534)
     assert postmap.main([f"hash:{source}"]) == 0
     assert result.stat().st_uid == 65534
+
+
+def test_json_is_one_object_a_line(source: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    source.write_text('a "x"\nb 2\n')
+    assert postmap.main([f"hash:{source}"]) == 0
+    assert postmap.main(["-j", "-s", f"hash:{source}"]) == 0
+    assert sorted(json.loads(line).popitem() for line in capfd.readouterr().out.splitlines()) == [
+        ("a", '"x"'),
+        ("b", "2"),
+    ]
+    assert postmap.main(["-j", "-q", "b", f"hash:{source}"]) == 0
+    assert json.loads(capfd.readouterr().out) == {"b": "2"}
+    assert postmap.main(["-j", f"hash:{source}"]) == 1
