@@ -42,6 +42,7 @@ fuzz: $(STAMP)          ## hypothesis with many more examples
 bench: $(STAMP)         ## side by side with real Postfix (root)
 	@tools/system-packages compat
 	$(BIN)/python bench/side_by_side.py
+	$(BIN)/python bench/scale.py
 
 docs: $(STAMP)          ## the manual of every parameter, in build/docs
 	$(BIN)/python -m estafeta.commands.manual build/docs
