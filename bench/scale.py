@@ -163,20 +163,22 @@ class Scenes:
 
     def _dead(self, results: Results, half: int, deliveries: str) -> None:
         hole = BlackHole()
-        hosts = [f"{number // 250}.{number % 250}" for number in range(half)]
-        recipients = [f"someone@[10.{kind}.{host}]" for host in hosts for kind in (1, 2)]
+        names = [f"{kind}{number}.example" for number in range(half) for kind in ("live", "dead")]
 
         def scene(mta: Mta, sink: Sink) -> None:
             routes = mta.config / "routes"
-            ways = {"1": sink.port, "2": hole.port}
-            routes.write_text(
-                "".join(f"/@\\[(10\\.{kind}\\.[0-9.]+)\\]$/ smtp:[$1]:{port}\n" for kind, port in ways.items())
-            )
-            mta.set({"transport_maps": f"pcre:{routes}"})
+            ports = {"live": sink.port, "dead": hole.port}
+            lines = []
+            for name in names:
+                kind, number = name[:4], int(name[4:].removesuffix(".example"))
+                second = 1 if kind == "live" else 2
+                lines.append(f"{name} smtp:[10.{second}.{number // 250}.{number % 250}]:{ports[kind]}\n")
+            routes.write_text("".join(lines))
+            mta.set({"transport_maps": f"texthash:{routes}"})
             mta.command("postfix", "reload")
             time.sleep(1)
             began, cpu = time.perf_counter(), mta.cpu()
-            send_each(mta.port, recipients)
+            send_each(mta.port, [f"someone@{name}" for name in names])
             done = wait_for(lambda: sink.count, half, f"{mta.name}, see {mta.log}")
             results.add(mta, "until the mail of the living has arrived", done - began)
             results.add(mta, "CPU", mta.cpu() - cpu)
