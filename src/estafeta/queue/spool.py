@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import threading
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -168,6 +169,9 @@ class Reader:
     def __init__(self, *, directory: str = ".") -> None:
         self._directory = directory
         self._segments: OrderedDict[str, int] = OrderedDict()
+        self._using = threading.Lock()
+        """Held while a segment is looked up and read: several threads share one reader, and another one must not close
+        the segment, and so have its number mean another file, in between."""
 
     def head(self, place: Place) -> bytes:
         """The header block."""
@@ -194,9 +198,10 @@ class Reader:
         return envelopes.decode(self._read(place, record.HEADER_SIZE + place.head + place.body, place.envelope))
 
     def close(self) -> None:
-        for fd in self._segments.values():
-            os.close(fd)
-        self._segments.clear()
+        with self._using:
+            for fd in self._segments.values():
+                os.close(fd)
+            self._segments.clear()
 
     def _open(self, path: str) -> int:
         try:
@@ -206,7 +211,8 @@ class Reader:
 
     def _read(self, place: Place, start: int, length: int) -> bytes:
         if place.path.endswith(SUFFIX):
-            return self._pread(self._segment(place.path), place, start, length)
+            with self._using:
+                return self._pread(self._segment(place.path), place, start, length)
         with _OpenFile(self._open(place.path)) as fd:
             return self._pread(fd, place, start, length)
 

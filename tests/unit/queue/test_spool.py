@@ -3,6 +3,8 @@
 import asyncio
 import errno
 import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,27 @@ def test_what_was_committed_can_be_read_by_place(queue_directory: str) -> None:
         await spool.stop()
 
     asyncio.run(story())
+
+
+def test_several_threads_share_a_reader_of_more_segments_than_it_keeps_open(tmp_path: Path) -> None:
+    places = []
+    for number in range(3 * Reader.OPEN_SEGMENTS):
+        text = f"{number:04}".encode()
+        (tmp_path / f"{text.decode()}.journal").write_bytes(bytes(HEADER_SIZE) + text)
+        places.append((Place(f"{text.decode()}.journal", 0, 4, 0, 0), text))
+    reader = Reader(directory=str(tmp_path))
+
+    def read(turn: int) -> bool:
+        return all(reader.head(place) == text for place, text in places[turn % 7 :: 1 + turn % 3])
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            assert all(threads.map(read, range(200)))
+    finally:
+        sys.setswitchinterval(before)
+    reader.close()
 
 
 def test_messages_of_one_moment_share_one_sync(queue_directory: str, monkeypatch: pytest.MonkeyPatch) -> None:
