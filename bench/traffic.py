@@ -38,7 +38,7 @@ class Sink:
 
     def _read(self) -> None:
         assert self._process.stdout is not None
-        while data := self._process.stdout.read1(65536):  # type: ignore[attr-defined]
+        while data := self._process.stdout.read1(65536):  # type: ignore[attr-defined]  # a BufferedReader
             numbers = re.findall(rb"mesg=(\d+)\r", data)
             if numbers:
                 self.count = int(numbers[-1])
