@@ -126,10 +126,20 @@ def show(title: str, results: dict[str, list[Figures]]) -> None:
     )
 
 
+class _Sink(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Arrival)
+        self.arrivals: list[float] = []
+        """When each message came, as perf_counter tells time."""
+
+
 class _Arrival(socketserver.StreamRequestHandler):
     """The least SMTP server there is: it notes when a message has come."""
 
     disable_nagle_algorithm = True
+    server: _Sink
 
     def handle(self) -> None:
         self.wfile.write(b"220 sink ESMTP\r\n")
@@ -138,7 +148,7 @@ class _Arrival(socketserver.StreamRequestHandler):
             if data:
                 if line == b".\r\n":
                     data = False
-                    self.server.arrivals.append(time.perf_counter())  # type: ignore[attr-defined]
+                    self.server.arrivals.append(time.perf_counter())
                     self.wfile.write(b"250 2.0.0 Ok\r\n")
                 continue
             verb = line[:4].upper()
@@ -153,9 +163,7 @@ def latency(folder: Path, count: int = 100) -> None:
     """From the client's final dot to the arrival at the next host, one message at a time."""
     medians: dict[str, float] = {}
     for ours in (False, True):
-        server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Arrival)
-        server.daemon_threads = True
-        server.arrivals = []  # type: ignore[attr-defined]
+        server = _Sink()
         threading.Thread(target=server.serve_forever, daemon=True).start()
         place = folder / f"latency{int(ours)}"
         mta = Mta(place, free_port(), {"relayhost": f"[127.0.0.1]:{server.server_address[1]}"}, ours=ours)
@@ -166,13 +174,13 @@ def latency(folder: Path, count: int = 100) -> None:
             assert client.sock is not None
             client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else 40 ms of Nagle are measured
             for number in range(count + 5):
-                came = len(server.arrivals)  # type: ignore[attr-defined]
+                came = len(server.arrivals)
                 began = time.perf_counter()
                 client.sendmail("sender@example.test", ["someone@example.org"], LETTER)
-                while len(server.arrivals) == came:  # type: ignore[attr-defined]
+                while len(server.arrivals) == came:
                     time.sleep(0.0001)
                 if number >= 5:
-                    spans.append(server.arrivals[came] - began)  # type: ignore[attr-defined]
+                    spans.append(server.arrivals[came] - began)
                 time.sleep(0.02)
             client.quit()
         finally:

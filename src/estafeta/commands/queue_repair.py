@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from estafeta.base import log
 from estafeta.config.instance import Config
 from estafeta.intake import maildrop
+from estafeta.mail.envelope import Envelope
 from estafeta.queue import scan
 from estafeta.queue.journal import SpoolError
 from estafeta.queue.keeper import Found, Keeper
@@ -38,7 +39,7 @@ async def change_offline(conf: Config, control: Control) -> ControlReply:
         # "active" is memory: while nobody runs, what was there is in incoming or deferred.
         if "active" in control.queues and "incoming" not in queues and "incoming" in _QUEUES[control.operation]:
             queues.append("incoming")
-        moves: list[tuple[Place, object]] = []
+        moves: list[tuple[Place, Envelope]] = []
         async for found in _found(keeper, queues):
             queue_id = found.envelope.queue_id
             if wanted and queue_id not in wanted:
@@ -52,7 +53,7 @@ async def change_offline(conf: Config, control: Control) -> ControlReply:
                     found.envelope.attempt_after = time.time()
                 moves.append((found.place, found.envelope))
         if moves:
-            await (keeper.hold if control.operation == HOLD else keeper.unhold)(moves)  # type: ignore[arg-type]
+            await (keeper.hold if control.operation == HOLD else keeper.unhold)(moves)
         away = keeper.away & wanted if wanted else keeper.away
         unknown = [queue_id for queue_id in control.queue_ids if queue_id not in {*changed, *away}]
         reason = f"still being delivered: {', '.join(sorted(away)[:5])}: try again later" if away else ""

@@ -18,6 +18,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 Lookup = Callable[[str], str | None]
 """A name's text before expansion; None when there is no such name, which counts as empty."""
@@ -160,8 +161,11 @@ def compare(left: str, operator: str, right: str, *, level: bool = False) -> boo
 _level = level
 
 
-def _ordered(left: object, operator: str, right: object) -> bool:
-    first: bool = left < right  # type: ignore[operator]
+_Side = TypeVar("_Side", int, bytes, tuple[int, int, int])
+
+
+def _ordered(left: _Side, operator: str, right: _Side) -> bool:
+    first = left < right
     same = left == right
     return {"==": same, "!=": not same, "<": first, "<=": first or same, ">=": not first, ">": not (first or same)}[
         operator

@@ -58,6 +58,7 @@ class StreamDoor(Door):
 
     def __init__(self, *arguments: Any, sockets: list[socket.socket]) -> None:
         super().__init__(*arguments)
+        self.protocol_of: Callable[[Callable[[], None]], asyncio.BaseProtocol] = self.service.client
         self._sockets = sockets
         self._servers: list[asyncio.AbstractServer | _Reader] = []
         self._waiting: list[_Waiting] = []
@@ -105,7 +106,7 @@ class StreamDoor(Door):
 
     def _protocol(self, release: Callable[[], None]) -> asyncio.BaseProtocol:
         try:
-            return self.service.client(release)
+            return self.protocol_of(release)
         except Exception as reason:
             log.error(f"cannot serve a client: {describe(reason)}")
             release()
@@ -265,7 +266,7 @@ class TriggerDoor(Door):
         super().__init__(*arguments)
         self._stream = StreamDoor(*arguments, sockets=sockets) if sockets else None
         if self._stream is not None:
-            self._stream._protocol = self._connection  # type: ignore[method-assign]
+            self._stream.protocol_of = self._connection
         self._fifo = fifo
         self._requests = bytearray()
         self._task: asyncio.Task[None] | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from estafeta.daemons.smtp.connection import Connection, Manner
 from estafeta.daemons.smtp.mx import Server
@@ -18,6 +18,7 @@ MOST_IDLE = 1000
 """Connections kept idle in one process."""
 
 Endpoint = tuple[str, str, int]
+_Key = TypeVar("_Key", str, Endpoint)
 
 
 class Pool:
@@ -96,14 +97,8 @@ class Pool:
 
     def _forget(self, connection: Connection) -> None:
         del self._since[connection]
-        for index, key in (
-            (self._by_nexthop, connection.key),
-            (self._by_endpoint, _endpoint(connection.server)),
-        ):
-            kept = index[key]  # type: ignore[index]
-            kept.remove(connection)
-            if not kept:
-                del index[key]  # type: ignore[arg-type]
+        _take_out(self._by_nexthop, connection.key, connection)
+        _take_out(self._by_endpoint, _endpoint(connection.server), connection)
 
     def _sweep(self) -> None:
         self._timer = None
@@ -118,6 +113,13 @@ class Pool:
         if self._since:
             wait = next(iter(self._since.values())) + self._idle - now
             self._timer = self._loop.call_later(max(wait, 0.05), self._sweep)
+
+
+def _take_out(index: dict[_Key, list[Connection]], key: _Key, connection: Connection) -> None:
+    kept = index[key]
+    kept.remove(connection)
+    if not kept:
+        del index[key]
 
 
 def _endpoint(server: Server) -> Endpoint:

@@ -45,8 +45,6 @@ class Refusal:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Refusal) and str(self) == str(other)
 
-    __hash__ = None  # type: ignore[assignment]
-
 
 class Permit:
     """The answer that ends a list."""
