@@ -8,7 +8,7 @@ from pathlib import Path
 from estafeta.mail.envelope import Envelope, Recipient
 from estafeta.net.frames import Frames
 from estafeta.queue.place import Place
-from estafeta.services.notice import Arrived, Held, Missed, Notice, NoticeSender, Sealed, decode
+from estafeta.services.notice import FULL, ROOM, Arrived, Held, Missed, Notice, NoticeSender, Sealed, decode
 
 PLACE = Place("incoming/1", 0, 10, 20, 30)
 
@@ -108,5 +108,39 @@ def test_what_is_said_before_the_end_is_heard(tmp_path: Path) -> None:
         await sender.stop()
         await listener.heard(2)
         await listener.die()
+
+    asyncio.run(run())
+
+
+def test_who_brings_mail_waits_while_there_is_no_room_for_it(tmp_path: Path) -> None:
+    async def run() -> None:
+        listener = Listener(tmp_path / "notice")
+        await listener.listen()
+        sender = NoticeSender(listener.path)
+        sender.arrived(PLACE, envelope(1))
+        await listener.heard(1)
+        assert not sender.full
+        (qmgr,) = listener.connections
+
+        async def until(full: bool) -> None:
+            async with asyncio.timeout(5):
+                while sender.full is not full:
+                    await asyncio.sleep(0.005)
+
+        qmgr.send(FULL)
+        await until(True)
+        waiting = asyncio.create_task(sender.relief(1000))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        qmgr.send(ROOM)
+        await waiting
+        assert not sender.full
+        qmgr.send(FULL)
+        await until(True)
+        await sender.relief(0.001)  # patience ends before there is room
+        assert sender.full
+        await listener.die()
+        await until(False)  # nobody says when there is room again
+        await sender.stop()
 
     asyncio.run(run())

@@ -381,3 +381,37 @@ def test_postcat_shows_what_is_queued(queue: Path) -> None:
             assert await house.command("postcat", "-qbh", missed.queue_id) == (0, "Subject: x\n\nhello\n", "")
 
     run(case)
+
+
+def test_writers_hear_when_the_active_queue_is_full_and_when_it_has_room(queue: Path) -> None:
+    async def case() -> None:
+        async with house_at(queue, qmgr_message_active_limit="1") as house:
+            # An agent that accepts connections and takes nothing.
+            agents: list[Frames] = []
+
+            def agent() -> Frames:
+                agents.append(Frames(lambda payload: None))
+                return agents[-1]
+
+            slow = await asyncio.get_running_loop().create_unix_server(agent, "private/nosuch")
+            said: list[bytes] = []
+            writer = await connect(notice.SOCKET, said.append)
+            await house.letter("a@away.example")
+            await house.until(lambda: len(house.qmgr._queue.active) == 1, "the first message")
+            await house.until(lambda: bool(agents), "the connection to the agent")
+            assert said == []
+            waiting = await house.letter("b@gone.example")
+            await house.until(lambda: said == [notice.FULL], "that it is full")
+            late: list[bytes] = []
+            second = await connect(notice.SOCKET, late.append)
+            await house.until(lambda: late == [notice.FULL], "that it is full, to one who comes later")
+            slow.close()
+            os.unlink("private/nosuch")
+            for each in agents:
+                each.close()
+            await house.removed(waiting)
+            await house.until(lambda: said == late == [notice.FULL, notice.ROOM], "that there is room")
+            writer.close()
+            second.close()
+
+    run(case)

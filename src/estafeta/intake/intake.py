@@ -37,8 +37,11 @@ class Entries(Protocol):
 
 
 class Notices(Protocol):
-    """services.notice.NoticeSender as intake sees it: tells qmgr, never fails, never waits."""
+    """services.notice.NoticeSender as intake sees it: tells qmgr, never fails, never waits, but in `relief`."""
 
+    full: bool
+
+    async def relief(self, most: float) -> None: ...
     def arrived(self, place: Place, envelope: Envelope) -> None: ...
     def held(self, place: Place, envelope: Envelope) -> None: ...
     def sealed(self, segment: str, records: int) -> None: ...
@@ -61,6 +64,7 @@ class Intake:
         self.strip_characters = characters(cleanup.message_strip_characters)
         self.reject_characters = characters(cleanup.message_reject_characters)
         self.content_filter = conf.content_filter
+        self.flow_delay = cleanup.in_flow_delay
         self._address_mappings = "no_address_mappings" not in conf.receive_override_options
         self.mime = MimeRules(cleanup)
         # What was converted needs no 8-bit clean path any more.

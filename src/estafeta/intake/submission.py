@@ -165,6 +165,9 @@ class Submission:
             return stopped
         if self._discarded:
             return Queued(self.queue_id)
+        notices = self._intake.notices
+        if notices is not None and notices.full and self._intake.flow_delay:
+            await notices.relief(self._intake.flow_delay)
         try:
             place = await self._store()
         except SpoolError as error:

@@ -1,7 +1,10 @@
-"""Intake tells qmgr that a message is on stable storage. One way: there is no reply.
+"""Intake tells qmgr that a message is on stable storage. There is no reply.
 
 The socket is qmgr's own, `private/notice`; frames hold one or more of these, as `net/frames.py` packs them. If qmgr is
 away, the notice is lost and nothing else is: qmgr finds the record when it scans incoming/.
+
+The other way qmgr says two words only, each when it begins to be true: `FULL`, new mail waits because there is no room
+in the active queue, and `ROOM`. While it is full, writers let each message wait a moment (in_flow_delay).
 """
 
 from __future__ import annotations
@@ -16,6 +19,9 @@ from estafeta.net.frames import Frames, connect
 from estafeta.queue.place import Place
 
 SOCKET = "private/notice"
+
+FULL, ROOM = b"F", b"R"
+"""What qmgr says: whole frames."""
 
 
 class Arrived(msgspec.Struct, array_like=True, tag="A"):
@@ -70,6 +76,16 @@ class NoticeSender:
         self._flushing = False
         self._stopped = False
         self._task: asyncio.Task[None] | None = None
+        self.full = False
+        """qmgr cannot take mail up as fast as it comes."""
+        self._room = asyncio.Event()
+
+    async def relief(self, most: float) -> None:
+        """Wait until qmgr has room again, at most so many seconds."""
+        try:
+            await asyncio.wait_for(self._room.wait(), most)
+        except TimeoutError:
+            pass  # that was all the patience asked for
 
     def arrived(self, place: Place, envelope: Envelope) -> None:
         """A message is on stable storage."""
@@ -121,7 +137,7 @@ class NoticeSender:
             await self._frames.writable.wait()
         else:
             try:
-                self._frames = await connect(self._path, self._ignored, self._closed)
+                self._frames = await connect(self._path, self._heard, self._closed)
             except OSError:
                 self._frames = None
                 self._drop()
@@ -136,12 +152,20 @@ class NoticeSender:
         if self._waiting and self._retry is None:
             self._go_on()
 
-    def _ignored(self, payload: bytes) -> None:
-        """qmgr says nothing here."""
+    def _heard(self, payload: bytes) -> None:
+        self._set_full(payload == FULL)
+
+    def _set_full(self, full: bool) -> None:
+        self.full = full
+        if full:
+            self._room.clear()
+        else:
+            self._room.set()
 
     def _closed(self, reason: Exception | None) -> None:
         """qmgr has gone; what was under way to it may be lost, so the next one is told to look."""
         self._frames = None
+        self._set_full(False)
         if self._stopped:
             return
         self._drop()

@@ -60,6 +60,10 @@ class KeptSpool:
 class KeptNotices:
     def __init__(self) -> None:
         self.told: list[str] = []
+        self.full = False
+
+    async def relief(self, most: float) -> None:
+        self.told.append(f"waited {most}")
 
     def arrived(self, place: Place, envelope: Envelope) -> None:
         self.told.append("arrived")

@@ -405,3 +405,20 @@ def test_stray_line_ends_of_local_writers_become_blanks(bench: Callable[..., Ben
     made = bench(cleanup_replace_stray_cr_lf="no")
     submit(made, text=TEXT + b"a\rb\r\n", from_network=False)
     assert made.last[2].endswith(b"a\rb\r\n")
+
+
+@pytest.mark.parametrize(
+    ("delay", "full", "told"),
+    [
+        ("3s", True, ["waited 3", "arrived"]),
+        ("3s", False, ["arrived"]),
+        ("0", True, ["arrived"]),
+    ],
+)
+def test_in_flow_delay_while_qmgr_has_no_room(
+    delay: str, full: bool, told: list[str], bench: Callable[..., Bench]
+) -> None:
+    made = bench(in_flow_delay=delay)
+    made.notices.full = full
+    assert isinstance(submit(made), Queued)
+    assert made.notices.told == told

@@ -42,9 +42,9 @@ class MessageLimits:
     )
     in_flow_delay = seconds(
         "1s",
-        "How long a new message waits when mail arrives faster than it is delivered. 0 turns the brake off.",
+        "How long a new message waits, at most, while the active queue is full and other new mail waits for room in "
+        "it. It counts for mail from everywhere, one's own included. 0 turns the brake off.",
         most=10,
-        pending=True,
     )
 
 

@@ -124,6 +124,11 @@ class ActiveQueue:
             return True
         return self._room() and (len(self.incoming) > 0 or self._is_due(self._clock()))
 
+    @property
+    def full(self) -> bool:
+        """New mail waits, and there is no room for it."""
+        return len(self.incoming) > 0 and not self._room()
+
     def _room(self) -> bool:
         if len(self.active) < self._message_limit and self.recipients < self._recipient_limit:
             return True

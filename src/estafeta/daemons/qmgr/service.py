@@ -48,6 +48,8 @@ HANDOVER_PATIENCE = 1.0
 """Seconds that agents get before another qmgr takes over; then we stay until they have reported."""
 REPORT_PATIENCE = 0.5
 """Seconds that the bounce services get to write what they are at, lest the next qmgr asks again."""
+FULL_INTERVAL = 0.05
+"""Seconds between two looks whether a full active queue has taken up what waited for it."""
 RETURN_INTERVAL = 0.5
 """Seconds between two looks whether the qmgr before us has heard everything."""
 
@@ -96,6 +98,8 @@ class QmgrService(Service):
         self._looking = asyncio.Lock()
         self._background: set[asyncio.Task[None]] = set()
         self._clients: set[Frames] = set()
+        self._writers: set[Frames] = set()
+        self._full = False
         self._departure: tuple[Departure, HandoverWriter] | None = None
         self._queue.start()
         for found in await asyncio.to_thread(self._keeper.load_away):
@@ -194,13 +198,32 @@ class QmgrService(Service):
     # --- conversations
 
     def _notice_client(self) -> Frames:
-        return self._client(self._noticed)
+        frames = self._client(self._noticed)
+        self._writers.add(frames)
+        if self._full:
+            frames.send(notice.FULL)
+        return frames
 
     def _client(self, received: Callable[[bytes], None]) -> Frames:
         """A connection that we close when another process takes our place."""
-        frames = Frames(received, lambda reason: self._clients.discard(frames))
+
+        def closed(reason: Exception | None) -> None:
+            self._clients.discard(frames)
+            self._writers.discard(frames)
+
+        frames = Frames(received, closed)
         self._clients.add(frames)
         return frames
+
+    def _watch_room(self) -> None:
+        """Mail waits for room: those who bring more are to slow down, until all that waits has been taken up."""
+        full = self._queue.full if not self._full else len(self._queue.incoming) > 0
+        if full != self._full:
+            self._full = full
+            for writer in self._writers:
+                writer.send(notice.FULL if full else notice.ROOM)
+        if full:
+            asyncio.get_running_loop().call_later(FULL_INTERVAL, self._watch_room)
 
     def _noticed(self, payload: bytes) -> None:
         try:
@@ -220,6 +243,8 @@ class QmgrService(Service):
                 self._keeper.sealed(word.segment, word.records)
             else:
                 self._in_background(self._recover())
+        if not self._full and self._queue.full:
+            self._watch_room()
 
     def _control_client(self) -> Frames:
         frames: Frames
