@@ -13,12 +13,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from estafeta.base import log
+from estafeta.daemons.smtpd.arrival import choose_newline_rule, identify, is_in
 from estafeta.daemons.smtpd.commands.index import COMMANDS, UNKNOWN, Command
 from estafeta.daemons.smtpd.notice import trouble_of, trouble_of_reply
+from estafeta.daemons.smtpd.odd import SHOWN, filtered, forbidden, shortened
 from estafeta.daemons.smtpd.peer import Client
 from estafeta.daemons.smtpd.policy import Policy
 from estafeta.daemons.smtpd.restrictions.evaluate import Check, Refusal, judge
 from estafeta.daemons.smtpd.shown import escaped, printable
+from estafeta.daemons.smtpd.tally import Tally
 from estafeta.daemons.smtpd.transaction import Transaction
 from estafeta.daemons.smtpd.upstream import learn_client
 from estafeta.daemons.smtpd.watch import Watched
@@ -33,9 +36,6 @@ from estafeta.wire.smtp.server import split_command
 
 if TYPE_CHECKING:
     from estafeta.daemons.smtpd.commands.xforward import Forwarded
-
-SHOWN = 100
-"""Characters of a client's odd input that go to the log."""
 
 BAD_UTF8 = b"500 5.5.2 Error: bad UTF-8 syntax\r\n"
 BAD_SYNTAX = b"500 5.5.2 Error: bad syntax\r\n"
@@ -67,7 +67,6 @@ class Session:
         "bare_newline_rule",
         "blameless",
         "client",
-        "counts",
         "ehlo_reply",
         "ehlo_withheld",
         "errors",
@@ -78,11 +77,13 @@ class Session:
         "junk",
         "local_headers",
         "login",
+        "login_method",
         "own_address",
         "own_port",
         "policy",
         "protocol",
         "stream",
+        "tally",
         "transaction",
         "trouble",
         "where",
@@ -117,8 +118,7 @@ class Session:
         self.junk = 0
         self.where = "CONNECT"
         """The last command, for log lines about a broken connection."""
-        self.counts: dict[str, list[int]] = {}
-        """Verb -> [done, asked]."""
+        self.tally = Tally()
         self.access_denied = False
         self.ill_pipelining = False
         self.bare_newline_rule = ""
@@ -131,7 +131,9 @@ class Session:
         self.local_headers: bool | None = None
         """Whether headers of its mail are rewritten as our own; None: not asked yet."""
         self.login = ""
-        """Who XCLIENT says has logged in."""
+        """Who has logged in, by AUTH or by what XCLIENT says; "" for nobody."""
+        self.login_method = ""
+        """The SASL mechanism of that."""
         self.forwarded: Forwarded | None = None
         """What XFORWARD said about the next message."""
         self._friend: bool | None = None
@@ -151,8 +153,8 @@ class Session:
             stream.record = recording()
         try:
             known = not self.policy.conf.smtpd_upstream_proxy_protocol or await learn_client(self)
-            await self._identify()
-            if self.policy.watch and await self._is_in(self.policy.watch):
+            await identify(self)
+            if self.policy.watch and await is_in(self, self.policy.watch):
                 stream.record = Watched(stream.record, self.client.namaddr)
             log.info(f"connect from {self.client.namaddr}")
             try:
@@ -170,7 +172,7 @@ class Session:
                 self.reset()
                 if self.trouble:
                     self._tell_postmaster()
-                log.info(f"disconnect from {self.client.namaddr}{self._tally()}")
+                log.info(f"disconnect from {self.client.namaddr}{self.tally}")
         except Exception as error:
             log.error(f"session with {self.client.namaddr} ended by an error in this program: {error!r}")
             stream.write(f"421 4.3.0 {self.policy.conf.myhostname} Server error\r\n".encode())
@@ -195,39 +197,6 @@ class Session:
         subject = f"SMTP server: errors from {self.client.namaddr}"
         self.policy.postmaster.tell(self.trouble, subject, self.stream.record or (), reason=self._end)
 
-    async def _identify(self) -> None:
-        """Find out the client's name, and which rule about bare newlines applies to it."""
-        policy, client = self.policy, self.client
-        if not client.name:
-            name, reverse, status, reverse_status = policy.peers.known(client.address) or await policy.peers.names(
-                client.address
-            )
-            self.client = Client(
-                name,
-                client.address,
-                client.port,
-                reverse_name=reverse,
-                name_status=status,
-                reverse_status=reverse_status,
-                log_port=policy.conf.smtpd_client_port_logging,
-            )
-        await self._choose_newline_rule()
-
-    async def _choose_newline_rule(self) -> None:
-        policy = self.policy
-        rule = policy.bare_newline_rule
-        if rule != "no" and await self._is_in(policy.bare_newline_exclusions):
-            rule = "no"
-        self.bare_newline_rule = rule
-
-    async def _is_in(self, clients: MatchList) -> bool:
-        """Whether the client is in a list. If the list cannot say, it is not: lists make exceptions for friends."""
-        try:
-            return await clients.matches_address(self.client.name, self.client.address)
-        except TableDown as error:
-            log.warning(f"{clients.name}: {error}")
-            return False
-
     def become(self, client: Client, *, helo: str | None, protocol: str, own_address: str) -> None:
         """XCLIENT: from now on this is another client's session, which has not begun yet. `greet` comes next."""
         self.reset()
@@ -245,7 +214,7 @@ class Session:
         """The greeting, or why there is none."""
         policy = self.policy
         if self.where == "XCLIENT":
-            await self._choose_newline_rule()
+            await choose_newline_rule(self)
         if not policy.conf.smtpd_delay_reject and policy.client:
             check = Check(self, self.where)
             refusal = await judge(check, policy.client, self.client.namaddr_plain, "Client host")
@@ -302,7 +271,7 @@ class Session:
             try:
                 line = await stream.line(limit)
             except LineTooLong as long:
-                line = await self._skipped(long.part)
+                line = await shortened(self, long.part)
             reply = await self.answer(line)
             if self.errors >= soft and conf.smtpd_error_sleep_time:
                 stream.flush()
@@ -315,7 +284,7 @@ class Session:
     async def answer(self, line: bytes) -> bytes:
         """The reply to one command line."""
         if self.policy.command_filter:
-            line = await self._filtered(line)
+            line = await filtered(self, line)
         if not line.endswith(b"\r\n"):
             if line.endswith(b"\n") and self.bare_newline_rule == "reject":
                 return await self._bare_newline_in_command()
@@ -333,17 +302,24 @@ class Session:
             return BAD_SYNTAX
         command = COMMANDS.get(verb)
         if command is None:
-            return await self._unknown(verb, text)
+            if verb in self.policy.noop_commands:
+                return NOOP_OK
+            if await forbidden(self, verb, text):
+                self.tally.add("unknown", False)
+                self.stream.write(GOODBYE)
+                raise Hangup
+            self.where = "UNKNOWN"
+            return await self._perform(UNKNOWN, text)
         if not self.access_denied:
             self.where = verb
         if self.stream.pending and (command.last or self.protocol == "SMTP") and not self._in_step(verb):
             self.errors += 1
             self.trouble |= PROTOCOL
-            self.count(command.counted, False)
+            self.tally.add(command.counted, False)
             await self.last_word(NOT_SYNCHRONIZED)
             raise Hangup
         if self.access_denied and verb != "QUIT":
-            self.count(command.counted, False)
+            self.tally.add(command.counted, False)
             self.errors += 1
             self.trouble |= POLICY
             return f"503 5.7.0 Error: access denied for {self.client.namaddr_plain}\r\n".encode()
@@ -357,7 +333,7 @@ class Session:
         try:
             reply = await command.run(self, arguments)
         except (PeerGone, TimeoutError):
-            self.count(command.counted, False)
+            self.tally.add(command.counted, False)
             raise
         good = not reply or reply[0] < 0x34 or self.blameless  # 2xx or 3xx
         self.blameless = False
@@ -365,7 +341,7 @@ class Session:
             self.errors += 1
             self.trouble |= self._refused or trouble_of_reply(reply)
             self._refused = 0
-        self.count(command.counted, good)
+        self.tally.add(command.counted, good)
         return reply
 
     def say(self, reply: bytes) -> None:
@@ -392,56 +368,6 @@ class Session:
         check.log("reject", str(refusal))
         self._refused = trouble_of(refusal)
         return self.policy.to_wire(str(refusal))
-
-    # --- what is not a command
-
-    async def _unknown(self, verb: str, text: str) -> bytes:
-        policy = self.policy
-        if verb in policy.noop_commands:
-            return NOOP_OK
-        # Some commands give away a program that does not speak SMTP; so does a mail header, which has a colon.
-        if verb in policy.forbidden_commands or verb.endswith(":") or await self._forbidden(verb):
-            shown = escaped(text.encode("utf-8", "surrogateescape")[:SHOWN])
-            log.warning(f"non-SMTP command from {self.client.namaddr}: {shown}")
-            self.count("unknown", False)
-            self.stream.write(GOODBYE)
-            raise Hangup
-        self.where = "UNKNOWN"
-        return await self._perform(UNKNOWN, text)
-
-    async def _filtered(self, line: bytes) -> bytes:
-        """smtpd_command_filter: another command in place of what an odd client says."""
-        body = line.rstrip(b"\r\n")
-        text = body.decode("utf-8", "surrogateescape")
-        try:
-            value = await self.policy.command_filter.find(text.lstrip(), empty=True)
-        except TableDown as error:
-            log.warning(f"smtpd_command_filter: {error}")
-            return line
-        if value is None:
-            return line
-        log.info(f'{self.client.namaddr}: replacing command "{printable(text)}" with "{printable(value)}"')
-        return value.encode("utf-8", "surrogateescape") + line[len(body) :]
-
-    async def _forbidden(self, verb: str) -> bool:
-        if not self.policy.forbidden_maps:
-            return False
-        try:
-            return await self.policy.forbidden_maps.find(verb) is not None
-        except TableDown as error:
-            log.warning(f"smtpd_forbidden_commands: {error}")
-            return False
-
-    async def _skipped(self, part: bytes) -> bytes:
-        """A line that is too long: what fits of it, with the rest read and forgotten."""
-        start = printable(part[:30].decode("utf-8", "surrogateescape"))
-        log.warning(f"{self.client.namaddr}: request longer than {len(part)}: {start}...")
-        while True:
-            try:
-                await self.stream.line(self.policy.conf.line_length_limit)
-            except LineTooLong:
-                continue
-            return part + b"\r\n"
 
     def _in_step(self, verb: str) -> bool:
         """Whether to go on though the client sent more before it could know our answer. RFC 2920 3.1."""
@@ -553,50 +479,6 @@ class Session:
                 client.name, client.address, client.port, client.reverse_name, self.helo or "", self.protocol
             )
         return known
-
-    def count(self, counted: str, good: bool) -> None:
-        pair = self.counts.get(counted)
-        if pair is None:
-            pair = self.counts[counted] = [0, 0]
-        pair[0] += good
-        pair[1] += 1
-
-    def _tally(self) -> str:
-        """` ehlo=1 mail=1 rcpt=0/1 commands=2/3`."""
-        parts, done, asked = [], 0, 0
-        for name in TALLIED:
-            pair = self.counts.get(name)
-            if pair is None:
-                continue
-            parts.append(f"{name}={_ratio(*pair)}")
-            done += pair[0]
-            asked += pair[1]
-        return "".join(f" {part}" for part in (*parts, f"commands={_ratio(done, asked)}"))
-
-
-TALLIED = (
-    "helo",
-    "ehlo",
-    "xclient",
-    "xforward",
-    "starttls",
-    "auth",
-    "mail",
-    "rcpt",
-    "data",
-    "bdat",
-    "rset",
-    "noop",
-    "vrfy",
-    "etrn",
-    "quit",
-    "unknown",
-)
-"""The order in which the disconnect line names the commands."""
-
-
-def _ratio(done: int, asked: int) -> str:
-    return str(asked) if done == asked > 0 else f"{done}/{asked}"
 
 
 def softened(reply: bytes) -> bytes:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from estafeta.base import log
+from estafeta.daemons.smtpd.commands.address import address_in
 from estafeta.daemons.smtpd.rcpt_check import refuse_sender
 from estafeta.daemons.smtpd.restrictions.evaluate import Check, Refusal
-from estafeta.daemons.smtpd.session import MUST_DECLARE, NO_DSN, Session, illegal_address
+from estafeta.daemons.smtpd.session import MUST_DECLARE, NO_DSN, Session
 from estafeta.daemons.smtpd.transaction import Transaction
 from estafeta.mail.envelope import RET_FULL, RET_HDRS
 from estafeta.mail.verp import usable
-from estafeta.wire.smtp.path import PathError, parse_path, unfinished
+from estafeta.wire.smtp.path import plain_path
 from estafeta.wire.smtp.server import LONGEST_ENVID, parse_xtext, split_path_command
 
 OK = b"250 2.1.0 Ok\r\n"
@@ -30,17 +31,11 @@ async def mail(session: Session, arguments: str) -> bytes:
         return b"501 5.5.4 Syntax: MAIL FROM:<address>\r\n"
     path, parameters = found
     utf8 = bool(parameters) and not path.isascii() and _declares_utf8(session, parameters)
-    try:
-        sender = parse_path(
-            path,
-            strict=conf.strict_rfc821_envelopes,
-            utf8=utf8,
-            numeric=session.policy.numeric_domain,
-        )
-    except PathError:
-        if not unfinished(path):
-            illegal_address(session, "MAIL", path)
-        return b"501 5.1.7 Bad sender address syntax\r\n"
+    sender = plain_path(path)
+    if sender is None:
+        sender = await address_in(session, "MAIL", path, utf8=utf8, empty=True)
+        if sender is None:
+            return b"501 5.1.7 Bad sender address syntax\r\n"
     if conf.strict_smtputf8 and not utf8 and not sender.isascii():
         return MUST_DECLARE
     transaction = session.transaction

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from estafeta.base import log
+from estafeta.daemons.smtpd.commands.address import address_in
 from estafeta.daemons.smtpd.rcpt_check import refuse_recipient
 from estafeta.daemons.smtpd.restrictions.evaluate import Check
-from estafeta.daemons.smtpd.session import MUST_DECLARE, NO_DSN, Session, illegal_address
+from estafeta.daemons.smtpd.session import MUST_DECLARE, NO_DSN, Session
 from estafeta.mail.envelope import Recipient
-from estafeta.wire.smtp.path import PathError, parse_path, unfinished
+from estafeta.wire.smtp.path import plain_path
 from estafeta.wire.smtp.server import NOTIFY_WORDS, parse_notify, parse_orcpt, split_path_command
 
 OK = b"250 2.1.5 Ok\r\n"
@@ -24,18 +25,8 @@ async def rcpt(session: Session, arguments: str) -> bytes:
         return b"501 5.5.4 Syntax: RCPT TO:<address>\r\n"
     path, parameters = found
     conf = session.policy.conf
-    try:
-        address = parse_path(
-            path,
-            strict=conf.strict_rfc821_envelopes,
-            utf8=transaction.smtputf8,
-            numeric=session.policy.numeric_domain,
-        )
-    except PathError:
-        address = ""
-    if not address:
-        if not unfinished(path):
-            illegal_address(session, "RCPT", path)
+    address = plain_path(path) or await address_in(session, "RCPT", path, utf8=transaction.smtputf8)
+    if address is None:
         return b"501 5.1.3 Bad recipient address syntax\r\n"
     if conf.strict_smtputf8 and not transaction.smtputf8 and not address.isascii():
         return MUST_DECLARE

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from estafeta.daemons.smtpd.commands.address import address_in
 from estafeta.daemons.smtpd.rcpt_check import refuse_recipient
 from estafeta.daemons.smtpd.restrictions.evaluate import Check
-from estafeta.daemons.smtpd.session import MUST_DECLARE, Hangup, Session, illegal_address
-from estafeta.wire.smtp.path import PathError, parse_path
+from estafeta.daemons.smtpd.session import MUST_DECLARE, Hangup, Session
 from estafeta.wire.smtp.server import words
 
 OK = b"250 2.0.0 Ok\r\n"
@@ -27,7 +27,7 @@ async def noop(session: Session, arguments: str) -> bytes:
 async def quit_(session: Session, arguments: str) -> bytes:
     """RFC 5321 4.1.1.10"""
     session.stream.write(b"221 2.0.0 Bye\r\n")
-    session.count("quit", True)
+    session.tally.add("quit", True)
     raise Hangup
 
 
@@ -44,13 +44,8 @@ async def vrfy(session: Session, arguments: str) -> bytes:
     if utf8:
         found.pop()
     shown = " ".join(found)
-    try:
-        path = shown if shown.startswith("<") else f"<{shown}>"
-        address = parse_path(path, utf8=utf8, numeric=session.policy.numeric_domain)
-    except PathError:
-        address = ""
-    if not address:
-        illegal_address(session, "VRFY", shown)
+    address = await address_in(session, "VRFY", shown, utf8=utf8)
+    if address is None:
         return b"501 5.1.3 Bad recipient address syntax\r\n"
     if conf.strict_smtputf8 and not utf8 and not address.isascii():
         return MUST_DECLARE

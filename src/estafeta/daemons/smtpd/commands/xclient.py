@@ -43,12 +43,12 @@ async def xclient(session: Session, arguments: str) -> bytes:
     try:
         await session.refuse_early_talk()
     except Hangup:
-        session.count("xclient", False)
+        session.tally.add("xclient", False)
         raise
     reply = await session.greet()
     if reply.startswith(b"2"):
         # It is never counted as done, since the session that it was said in is over.
-        session.counts.setdefault("xclient", [0, 0])[0] -= 1
+        session.tally.undo("xclient")
     return reply
 
 

@@ -1,0 +1,65 @@
+"""What a client says that is no command: a forbidden word, a line without end; and commands put in its place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from estafeta.base import log
+from estafeta.daemons.smtpd.shown import escaped, printable
+from estafeta.net.stream import LineTooLong
+from estafeta.tables.table import TableDown
+
+if TYPE_CHECKING:
+    from estafeta.daemons.smtpd.session import Session
+
+SHOWN = 100
+"""Characters of a client's odd input that go to the log."""
+
+
+async def forbidden(session: Session, verb: str, text: str) -> bool:
+    """Whether the client gives itself away as a program that does not speak SMTP; logged. A mail header, which has a
+    colon, is such a word, and those of smtpd_forbidden_commands are."""
+    policy = session.policy
+    if not (verb in policy.forbidden_commands or verb.endswith(":") or await _in_table(session, verb)):
+        return False
+    shown = escaped(text.encode("utf-8", "surrogateescape")[:SHOWN])
+    log.warning(f"non-SMTP command from {session.client.namaddr}: {shown}")
+    return True
+
+
+async def _in_table(session: Session, verb: str) -> bool:
+    maps = session.policy.forbidden_maps
+    if not maps:
+        return False
+    try:
+        return await maps.find(verb) is not None
+    except TableDown as error:
+        log.warning(f"smtpd_forbidden_commands: {error}")
+        return False
+
+
+async def filtered(session: Session, line: bytes) -> bytes:
+    """smtpd_command_filter: another command in place of what an odd client says."""
+    body = line.rstrip(b"\r\n")
+    text = body.decode("utf-8", "surrogateescape")
+    try:
+        value = await session.policy.command_filter.find(text.lstrip(), empty=True)
+    except TableDown as error:
+        log.warning(f"smtpd_command_filter: {error}")
+        return line
+    if value is None:
+        return line
+    log.info(f'{session.client.namaddr}: replacing command "{printable(text)}" with "{printable(value)}"')
+    return value.encode("utf-8", "surrogateescape") + line[len(body) :]
+
+
+async def shortened(session: Session, part: bytes) -> bytes:
+    """A line that is too long: what fits of it (`part`), with the rest read and forgotten."""
+    start = printable(part[:30].decode("utf-8", "surrogateescape"))
+    log.warning(f"{session.client.namaddr}: request longer than {len(part)}: {start}...")
+    while True:
+        try:
+            await session.stream.line(session.policy.conf.line_length_limit)
+        except LineTooLong:
+            continue
+        return part + b"\r\n"
