@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from estafeta.net.tls.peer import TlsPeer
+
 READ_LIMIT = 256 * 1024
 """Bytes held before the transport is told to stop reading."""
 
@@ -53,6 +55,8 @@ class Stream(asyncio.Protocol):
         self.error: Exception | None = None
         self.record: deque[bytes | tuple[bytes, ...]] | None = None
         """Where lines that come in, and output in a tuple of one, are noted for a transcript; None for nowhere."""
+        self.tls: TlsPeer | None = None
+        """What the handshake told; None on a connection in the clear."""
 
     # --- the transport's side
 

@@ -1,0 +1,1 @@
+"""TLS: what a server offers and learns of its clients."""
