@@ -21,8 +21,8 @@ class TlsPeer:
     algorithm_bits: int
     """Of the key that the algorithm is made for."""
     details: str = ""
-    """` key-exchange X25519 server-signature RSA-PSS (2048 bits) server-digest SHA256`, as log and Received show it; may
-    be empty."""
+    """` key-exchange X25519 server-signature RSA-PSS (2048 bits) server-digest SHA256`, as log and Received show it;
+    may be empty."""
     certificate: bool = False
     """Whether the peer showed a certificate."""
     trusted: bool = False
