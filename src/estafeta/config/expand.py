@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
 
+from estafeta.mail.domain import to_ascii
+
 Lookup = Callable[[str], str | None]
 """A name's text before expansion; None when there is no such name, which counts as empty."""
 
@@ -126,12 +128,7 @@ def _value(subject: str | Comparison | Call, lookup: Lookup, recursive: bool, de
 
 def _domain_to_ascii(domain: str) -> str:
     """`correo.españa.example` in the form that DNS knows; what has no such form stays as it is. RFC 5891."""
-    if domain.isascii():
-        return domain
-    try:
-        return domain.encode("idna").decode("ascii")
-    except UnicodeError:
-        return domain
+    return to_ascii(domain) or domain
 
 
 FUNCTIONS: dict[str, Callable[[str], str]] = {"domain_to_ascii": _domain_to_ascii}

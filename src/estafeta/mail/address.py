@@ -13,6 +13,8 @@ from __future__ import annotations
 import ipaddress
 import re
 
+from estafeta.mail.domain import to_ascii
+
 LONGEST_HOSTNAME = 255
 LONGEST_LABEL = 63
 
@@ -119,16 +121,6 @@ def valid_hostname(name: str) -> bool:
         hyphens = name.startswith("-") or name.endswith("-") or ".-" in name or "-." in name
         return encoded is not None and not hyphens and valid_hostname(encoded)
     return _HOSTNAME.fullmatch(name) is not None and not name.replace(".", "").isdigit()
-
-
-def to_ascii(domain: str) -> str | None:
-    """A domain with its non-ASCII labels in `xn--` form; None if it has none. An ASCII domain is returned as it is."""
-    if domain.isascii():
-        return domain
-    try:
-        return domain.encode("idna").decode("ascii")
-    except UnicodeError:  # a label that is empty, too long or made of what no name may hold
-        return None
 
 
 def valid_address_text(text: str) -> bool:

@@ -33,6 +33,7 @@ from estafeta.net.dns_names import (
     Srv,
     check_name,
 )
+from estafeta.net.dnssec_probe import DnssecProbe
 from estafeta.net.resolv_conf import LOOK_AGAIN, Hosts, Settings, WatchedFile, parse_hosts, parse_settings
 
 __all__ = [
@@ -92,6 +93,8 @@ class Resolver:
         self.complete: frozenset[str] = frozenset()
         """How `addresses` completes names: RES_DEFNAMES names without a dot with the first domain
         of the search list, RES_DNSRCH names with a dot with all of it; both: names without a dot with all of it."""
+        self.probe: DnssecProbe | None = None
+        """Set by who needs signed answers: the name server is to be put to the test."""
         self._settings = Settings()
         self._hosts = Hosts()
         self._looked = clock()
@@ -116,7 +119,10 @@ class Resolver:
             self._asking[key] = task
             task.add_done_callback(lambda done: self._asked(key, done))
         # Shielded: one asker who loses patience must not take the answer from the others.
-        return await asyncio.shield(task)
+        answer = await asyncio.shield(task)
+        if self.probe is not None and not self.probe.settled:
+            self.probe.saw(answer.secure, self._ask)
+        return answer
 
     async def mx(self, domain: str) -> list[Mx]:
         """Mail exchangers, best preference first. `[Mx(0, "")]` is a null MX (RFC 7505). Raises as `query`.
@@ -283,6 +289,8 @@ class Resolver:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self.probe is not None:
+            await self.probe.close()
 
     async def _ask(self, name: str, rrtype: str) -> Answer:
         self._look_again()

@@ -54,8 +54,8 @@ class Reply:
 
 
 def question(number: int, name: str, rrtype: str, *, edns: bool = True) -> bytes:
-    """The query. `name` is checked ASCII text without a final dot. The AD flag asks to be told of validation."""
-    labels = b"".join(bytes((len(label),)) + label for label in name.encode("ascii").split(b"."))
+    """The query. `name` is checked ASCII text without a final dot, "" the root. AD asks to be told of validation."""
+    labels = b"".join(bytes((len(label),)) + label for label in name.encode("ascii").split(b".") if label)
     kind = dns.rdatatype.from_text(rrtype)
     head = struct.pack("!6H", number, RECURSION_DESIRED | AUTHENTIC_DATA, 1, 0, 0, 1 if edns else 0)
     return head + labels + struct.pack("!xHH", kind, 1) + (EDNS if edns else b"")

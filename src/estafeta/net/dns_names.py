@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from estafeta.mail.domain import DomainError, a_labels
+
 
 class DnsError(Exception):
     """Any failure. `name` is what was asked; the text is the one that Postfix puts into log lines and reports."""
@@ -137,9 +139,7 @@ def _check_host(name: str, text: str) -> None:
 
 
 def _to_ascii(name: str, text: str) -> str:
-    import idna  # loaded only for the names that need it
-
     try:
-        return idna.encode(text, uts46=True, transitional=False).decode("ascii").lower()
-    except (idna.IDNAError, UnicodeError) as error:
+        return a_labels(text).removesuffix(".")
+    except DomainError as error:
         raise BadName(name, f"valid_hostname: not a domain name: {name}: {error}") from None

@@ -26,7 +26,7 @@ import uvloop
 
 from estafeta.base import log
 from estafeta.config.main_cf import ConfigError
-from estafeta.mail import logline
+from estafeta.mail import domain, logline
 from estafeta.tables import maps, unix
 from estafeta.tables import settings as table_settings
 from estafeta.tables.table import TableError
@@ -87,6 +87,7 @@ def run(launch: Launch, channel: socket.socket) -> NoReturn:
         os.chdir(conf.queue_directory)
         table_settings.take(conf, daemon=True)
         logline.use_format(conf.info_log_address_format)
+        domain.use_idna2003(conf.enable_idna2003_compatibility)
         service = load(launch.target)(launch.context)
         loop = uvloop.new_event_loop()
         asyncio.set_event_loop(loop)

@@ -12,6 +12,7 @@ from tests.support.dns_server import DnsServer
 
 from estafeta.base import log
 from estafeta.net.dns import Answer, BadAnswer, BadName, DnsDown, Mx, NoData, NoSuchDomain, Resolver, Srv
+from estafeta.net.dnssec_probe import DnssecProbe
 
 ZONE: dict[str, Any] = {
     "example.com": {"MX": ["20 mx2.example.com.", "10 mx1.example.com."], "TXT": ['"v=spf1 " "-all"', '"two"']},
@@ -278,6 +279,28 @@ def test_hosts_of_a_service(server: DnsServer, tmp_path: Path) -> None:
         run(resolver.srv("_bad._tcp.example.com"))
     with pytest.raises(NoSuchDomain):
         run(resolver.srv("_none._tcp.example.com"))
+
+
+def test_a_server_that_does_not_validate_is_noticed(server: DnsServer, tmp_path: Path) -> None:
+    async def case(resolver: Resolver) -> None:
+        resolver.probe = DnssecProbe("ns:.")
+        await resolver.query("www.example.com", "A")
+        await resolver.query("mx2.example.com", "A")
+        async with asyncio.timeout(10):
+            while len(lines) < 2:
+                await asyncio.sleep(0.01)
+        await resolver.close()
+
+    lines: list[str] = []
+    before = log.install(lambda level, text, program: lines.append(text))
+    try:
+        run(case(resolver_for(server, tmp_path)))
+    finally:
+        log.install(before)
+    assert lines == [
+        "DNSSEC validation may be unavailable",
+        "reason: dnssec_probe 'ns:.' received a response that is not DNSSEC validated",
+    ]
 
 
 def test_the_end_of_an_alias(server: DnsServer, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from estafeta.daemons.smtpd.session import Session
 from estafeta.intake import verdict
 from estafeta.intake.maildrop import FOLDER, Draft, Drop, new_name
 from estafeta.intake.verdict import Queued, Refused, TryAgain, Verdict
+from estafeta.mail import domain
 from estafeta.mail.envelope import Envelope
 from estafeta.net.dns import Resolver
 from estafeta.net.stream import Stream
@@ -63,6 +64,7 @@ def rules_for(conf: Config, user: str) -> dict[str, str]:
 
 
 async def _serve(conf: Config) -> None:
+    domain.use_idna2003(conf.enable_idna2003_compatibility)
     resolver = Resolver()
     routing = Routing.open(conf)
     policy = Policy(conf, intake=DropGate(conf), routing=routing, resolver=resolver)

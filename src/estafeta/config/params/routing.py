@@ -122,12 +122,11 @@ class Routing:
     )
     dnssec_probe = text(
         "ns:.",
-        "A query, as in ns:example.com, that tells whether the resolver checks signatures. It is made when TLS "
-        "depends on signed answers; empty makes none.",
-        pending=True,
+        "A query, as in ns:example.com, that tells whether the resolver checks signatures. It is made once, "
+        "when a client asks for signed answers (smtp_dns_support_level = dnssec) and gets others; if it brings nothing "
+        "signed either, a warning says so. Empty makes none.",
     )
     enable_idna2003_compatibility = flag(
         "no",
         "Whether international domain names follow the older IDNA rules, where a few letters are spelled differently.",
-        pending=True,
     )

@@ -50,6 +50,8 @@ ON_FIRST_USE = (
     "dns._asyncio_backend",
     "dns.asyncquery",
     "dns.asyncresolver",
+    "idna",
+    "idna.uts46data",
 )
 """What the standard library and our dependencies import when it is first needed."""
 

@@ -27,6 +27,7 @@ from estafeta.mail.address import quote
 from estafeta.mail.envelope import TRACE_VERIFY
 from estafeta.mail.outcome import Bounced, Deferred, Outcome
 from estafeta.net.dns import Resolver
+from estafeta.net.dnssec_probe import DnssecProbe
 from estafeta.queue.record import Damaged
 from estafeta.queue.spool import Reader
 from estafeta.routing.domains import own_addresses
@@ -67,6 +68,8 @@ class SmtpService(DeliveryAgent):
         self.bind = bind_addresses(settings, own_addresses(conf.inet_interfaces, ()), client=client)
         self.generic = Generic(conf, settings.generic_maps, ("lmtp" if self.lmtp else "smtp") + "_generic_maps")
         self.resolver = Resolver()
+        if settings.dns_support_level == "dnssec":
+            self.resolver.probe = DnssecProbe(conf.dnssec_probe)
         self.resolver.complete = frozenset(settings.dns_resolver_options)
         self.resolver.reply_filter = DnsReplyFilter.open(settings.dns_reply_filter, name=f"{client}_dns_reply_filter")
         # Read now: a chroot has no services(5), and the loop must not wait for a disk later.
