@@ -111,7 +111,9 @@ class Resolver:
         kept = self._cache.get(key)
         if kept is not None:
             if isinstance(kept, DnsError):
-                raise type(kept)(kept.name, kept.rrtype, str(kept)) from None
+                again = type(kept)(kept.name, kept.rrtype, str(kept))
+                again.ttl = kept.ttl
+                raise again from None
             return kept
         task = self._asking.get(key)
         if task is None:
@@ -327,6 +329,7 @@ class Resolver:
             raise down from None
 
     def _keep(self, error: DnsError, ttl: int) -> DnsError:
+        error.ttl = ttl
         self._cache.put((error.name, error.rrtype), error, ttl)
         return error
 

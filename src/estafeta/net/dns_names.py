@@ -22,6 +22,8 @@ class DnsError(Exception):
         )
         self.name = name
         self.rrtype = rrtype
+        self.ttl = -1
+        """Seconds that a denial may be relied on, where the name server said so; -1 where not."""
 
 
 class NoSuchDomain(DnsError):
