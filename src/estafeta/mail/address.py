@@ -54,6 +54,9 @@ def quote(address: str) -> str:
         return quote_local(address) if address else ""
     if _DOT_STRING.fullmatch(local):
         return address
+    if local.startswith("@") and ":" in local:  # a route within: `@x:a@b` reads the same with or without quotes
+        route, _, local = local.partition(":")
+        return f"{route}:{quote_local(local)}@{domain}"
     return f"{quote_local(local)}@{domain}"
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
 
 from estafeta.base import log
@@ -33,7 +34,7 @@ class Domains:
         self._relay = MatchList.open(
             conf.relay_domains, parent_matches_subdomains="relay_domains" in parents, name="relay_domains"
         )
-        self._own = own_addresses(conf.inet_interfaces, conf.proxy_interfaces)
+        self._own = own_addresses(conf.inet_interfaces, conf.proxy_interfaces, conf.inet_protocols)
         self._origin = fold(conf.myorigin)
         self.constant = all(listed.constant for listed in (self._local, self._alias, self._mailbox, self._relay))
         """Whether every answer comes from memory and cannot change."""
@@ -73,19 +74,23 @@ class Domains:
                 log.warning(f"do not list domain {domain} in BOTH {name} and {other.name}")
 
 
-def own_addresses(inet_interfaces: Sequence[str], proxy_interfaces: Sequence[str]) -> frozenset[object]:
+def own_addresses(
+    inet_interfaces: Sequence[str], proxy_interfaces: Sequence[str], inet_protocols: Sequence[str] = ("all",)
+) -> frozenset[object]:
     """The IP addresses that stand for this machine: those it receives mail on, itself or through a proxy."""
+    protocols = {word.lower() for word in inet_protocols}
+    versions = {version for version, name in ((4, "ipv4"), (6, "ipv6")) if protocols & {"all", name}}
     words = {word.lower() for word in inet_interfaces}
-    found: set[object] = set()
+    found: set[IPv4Address | IPv6Address] = set()
     if words & {"all", "loopback-only"}:
         every = [entry.address for entry in local_addresses()]
         found.update(address for address in every if "all" in words or address.is_loopback)
     for host in (*(words - {"all", "loopback-only"}), *proxy_interfaces):
         found |= _addresses_of(host)
-    return frozenset(found)
+    return frozenset(address for address in found if address.version in versions)
 
 
-def _addresses_of(host: str) -> set[object]:
+def _addresses_of(host: str) -> set[IPv4Address | IPv6Address]:
     plain = host.strip("[]")
     try:
         return {ipaddress.ip_address(plain)}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from estafeta.mail.address import quote, same, split
+from estafeta.mail.address import fold, quote, same, split
 from estafeta.routing.answer import ALIAS, LOCAL, MAILBOX, RELAY, Resolved, Unlisted
 from estafeta.tables.address_lookup import find_address
 from estafeta.tables.maps import Held, Maps
@@ -42,6 +42,8 @@ class Recipients:
         of_senders = Maps.open(conf.sender_canonical_maps, name="sender_canonical_maps")
         self._rewriting_recipients = [maps for maps in (of_recipients, canonical, aliases) if maps]
         self._rewriting_senders = [maps for maps in (of_senders, canonical, aliases) if maps]
+        self._always_listed = {"postmaster", "mailer-daemon", fold(self._double_bounce)}
+        """Local parts that nobody needs to list: RFC 5321 4.5.1 wants the first; the others qmgr takes."""
         self._listing = {
             LOCAL: _local_recipient_maps(conf),
             MAILBOX: Maps.open(conf.virtual_mailbox_maps, name="virtual_mailbox_maps"),
@@ -71,8 +73,8 @@ class Recipients:
                 return None
         if resolved.address_class != ALIAS and resolved.transport in ("error", "retry"):
             return _own_words(resolved, dsn)
-        if resolved.address_class == LOCAL and same(split(resolved.recipient)[0], self._double_bounce):
-            return None  # qmgr takes it
+        if resolved.address_class == LOCAL and fold(split(resolved.recipient)[0]) in self._always_listed:
+            return None
         listing = self._listing.get(resolved.address_class)
         if resolved.address_class != ALIAS and (not listing or await self._listed(listing, resolved.recipient)):
             return None

@@ -55,7 +55,7 @@ class Routing:
         self._empty_recipient = conf.empty_address_recipient
         self._dequoted = conf.resolve_dequoted_address
         self._null_domain = conf.resolve_null_domain
-        self.numeric_domain = conf.resolve_numeric_domain
+        self._numeric_domain = conf.resolve_numeric_domain
         """Whether `user@192.0.2.1` is taken for `user@[192.0.2.1]`."""
         self._min_user = conf.allow_min_user
         self._cacheable = (
@@ -137,7 +137,7 @@ class Routing:
             domain = domain[:-1]
         if domain.startswith("[") and not domain.endswith("]"):
             domain += "]"
-        if self.numeric_domain and valid_address_text(domain):
+        if self._numeric_domain and valid_address_text(domain):
             domain = f"[{domain}]" if ":" not in domain else f"[IPv6:{domain}]"
             if await self.domains.is_local(domain):
                 return await self._to_local(local, domain, sender)

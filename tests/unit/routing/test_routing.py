@@ -134,6 +134,7 @@ def test_own_addresses() -> None:
 
     assert ipaddress.ip_address("127.0.0.1") in own_addresses(("loopback-only",), ())
     assert ipaddress.ip_address("192.0.2.7") in own_addresses(("127.0.0.1",), ("192.0.2.7",))
+    assert own_addresses(("::1", "127.0.0.1"), (), ("ipv4",)) == {ipaddress.ip_address("127.0.0.1")}
 
 
 def test_patterns_see_the_whole_address_and_the_star(tmp_path: Path) -> None:

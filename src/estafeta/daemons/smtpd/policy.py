@@ -141,7 +141,6 @@ class Policy:
         self.odd_bytes = "strict" if conf.smtputf8_enable else "surrogateescape"
         """What decoding a line does with bytes that are not UTF-8: refused, or kept as in the days before RFC 6531."""
         self.verp_clients = self._clients("smtpd_authorized_verp_clients")
-        self.numeric_domain = routing.numeric_domain
         self.ipv6 = any(word.lower() in ("all", "ipv6") for word in conf.inet_protocols)
         """Whether a client may have an IPv6 address."""
         self.xclient_hosts = self._clients("smtpd_authorized_xclient_hosts")
@@ -198,7 +197,7 @@ class Policy:
 
     async def resolve(self, address: str) -> Resolved:
         """Where mail for an address as the client gave it would go. Raises TableDown."""
-        return await self.routing.resolve(self.routing.rewritten(address))
+        return await self.routing.resolve(self.routing.rewritten(address) or address)  # `@` is not the empty address
 
     def restriction_class(self, name: str) -> Steps:
         """The restrictions of a class that smtpd_restriction_classes names: the value of the parameter `name`."""

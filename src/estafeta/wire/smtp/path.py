@@ -4,8 +4,8 @@ RFC 5321 4.1.2 wants `<local@domain>`. Postfix also takes it without brackets, w
 name before it, as a group of one, with doubled brackets or stray commas, unless strict_rfc821_envelopes = yes. The
 result is the address in internal form, quotes taken off, or PathError.
 
-This is syntax only: whether mail could go there at all (`a@`, `a%`, `a@1.2.3`) is for routing to say. `plain_path` is the
-quick way for the paths of which nobody needs to ask.
+This is syntax only: whether mail could go there at all (`a@`, `a%`, `a@1.2.3`) is for routing to say. `plain_path` is
+the quick way for the paths of which nobody needs to ask.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PLAIN = re.compile(
 _NO_DOMAIN = re.compile(r"<([A-Za-z0-9#$&'*+/=?^_`{|}~][A-Za-z0-9#$&'*+/=?^_`{|}~-]*)>")
 _TOKEN = re.compile(
     r'"(?P<quoted>(?:\\.|[^"\\])*)(?P<quote>"?)|(?P<comment>\()|(?P<literal>\[(?:\\.|[^\[\]\\])*\]?)'
-    r'|(?P<blank>\s+)|(?P<special>[<>@,;:.])|(?P<atom>(?:\\.|[^\s(<>@,;:\\".\[])+)|\\',
+    r'|(?P<blank>\s+)|(?P<special>[<>@,;:.%!])|(?P<atom>(?:\\.|[^\s(<>@,;:\\".%!\[])+)|\\',
     re.S,
 )
 _BALANCE = re.compile(r'(?P<quoted>"(?:\\.|[^"\\])*)(?P<quote>"?)|(?P<bracket>[<>])|\\.|[^"<>\\]+|\\', re.S)
@@ -69,7 +69,11 @@ def parse_path(path: str, *, strict: bool = False, utf8: bool = False) -> str:
     bracketed = path.startswith("<") and path.endswith(">")
     if strict and not bracketed:
         raise PathError("no angle brackets")
-    address = _Reader(path[1:-1] if bracketed and len(path) > 1 else path, strict).address()
+    inside = path[1:-1] if bracketed and len(path) > 1 else path
+    if inside.startswith("@") and ":" in inside:
+        # A source route: obsolete, to be accepted and dropped. RFC 5321 4.1.2, appendix F.2
+        inside = inside.partition(":")[2]
+    address = _Reader(inside, strict).address()
     if strict and address.startswith("@"):
         raise PathError("no local part")
     if not utf8 and not address.rpartition("@")[2].isascii() and "@" in address:
@@ -135,77 +139,66 @@ def _after_comment(path: str, at: int) -> int:
 
 
 class _Reader:
-    """One list of addresses, of which there may be one at most."""
+    """A list of addresses of which there may be one at most, read from its end.
+
+    From there it is plain what the words mean: before `<a@b>` they are somebody's name, and before the colon of
+    `g: a@b;` that of a group, whatever they look like.
+    """
 
     def __init__(self, path: str, strict: bool) -> None:
         self._tokens = _tokens(path, strict)
         self._strict = strict
-        self._at = 0
+        self._group = False
 
     def address(self) -> str:
         """The only address, or "". Raises PathError."""
         found: list[str] = []
-        since: list[str] = []  # those behind the last separator: they are a name if a bracket follows
-        while self._at < len(self._tokens):
-            kind = self._tokens[self._at][0]
-            if kind == "<":
-                self._lenient("text before the address")
-                self._at += 1
-                since = [self._one()]
-                found += since
-                since = []
-            elif kind == ">":
-                self._at += 1
-            elif kind in ",;":
-                self._lenient("a list")
-                self._at += 1
-                found += since
-                since = []
-            elif self._group():
-                self._lenient("a group")
+        tokens = self._tokens
+        while tokens:
+            kind = tokens[-1][0]
+            if kind == ">":
+                tokens.pop()
+                found += filter(None, [self._until("<")])
+                if tokens:
+                    self._pass_name()
+            elif kind in ",;" or (kind == ":" and self._group):
+                if self._strict:
+                    raise PathError("a list")
+                tokens.pop()
+                self._group = kind == ";" or (self._group and kind == ",")
+                if kind == ":":
+                    self._until(",")
             else:
-                since.append(self._one())
-        found += since
+                found.append(self._bare())
         if len(found) > 1:
             raise PathError("more than one address")
         return found[0] if found else ""
 
-    def _lenient(self, problem: str) -> None:
-        if self._strict:
-            raise PathError(problem)
+    def _until(self, end: str) -> str:
+        """The text back to a token of this kind, which stays."""
+        pieces: list[str] = []
+        while self._tokens and self._tokens[-1][0] != end:
+            pieces.append(self._tokens.pop()[1])
+        return "".join(reversed(pieces))
 
-    def _group(self) -> bool:
-        """Step over the name of a group, `name:` with a `;` further on."""
-        at = self._at
-        while at < len(self._tokens) and self._tokens[at][0] in ("word", "."):
-            at += 1
-        if at == self._at or self._tokens[at : at + 1] != [(":", ":")] or (";", ";") not in self._tokens[at:]:
-            return False
-        self._at = at + 1
-        return True
+    def _pass_name(self) -> None:
+        """Step over a bracket and what stands before it, up to the separator."""
+        while self._tokens and self._tokens[-1][0] not in ">,;" and not (self._group and self._tokens[-1][0] == ":"):
+            if self._strict and self._tokens[-1][0] != "<":
+                raise PathError("text before the address")
+            self._tokens.pop()
 
-    def _one(self) -> str:
-        """The address that begins here: up to a word that nothing joins to the word before it, or to a separator."""
-        tokens = self._tokens
-        if tokens[self._at : self._at + 1] == [("@", "@")]:
-            self._route()
+    def _bare(self) -> str:
+        """An address without brackets: back to a word that nothing joins to the word behind it, or to a separator."""
         pieces: list[str] = []
         joined = True
-        while self._at < len(tokens):
-            kind, text = tokens[self._at]
-            if kind in "<>,;" or (kind == "word" and not joined):
+        while self._tokens:
+            kind, text = self._tokens[-1]
+            if kind in ">,;" or (kind == ":" and self._group) or (kind == "word" and not joined):
                 break
+            if kind == "<" and self._strict:
+                raise PathError("a bracket without end")
             joined = kind != "word"
             pieces.append(text)
-            self._at += 1
-        return "".join(pieces)
-
-    def _route(self) -> None:
-        """Step over a source route, `@x,@y:`. Obsolete, to be accepted and dropped: RFC 5321 4.1.2, appendix F.2."""
-        for at in range(self._at, len(self._tokens)):
-            kind = self._tokens[at][0]
-            if kind in "<>;":
-                return
-            if kind == ":":
-                self._at = at + 1
-                return
+            self._tokens.pop()
+        return "".join(reversed(pieces))

@@ -11,8 +11,8 @@ import re
 from estafeta.mail import xtext
 from estafeta.mail.envelope import NOTIFY_DELAY, NOTIFY_FAILURE, NOTIFY_NEVER, NOTIFY_SUCCESS
 
-# A word: quoted strings, <...> with quoted strings inside, and anything else that is not blank.
-_WORD = re.compile(r'(?:"(?:\\.|[^"\\])*"?|<(?:"(?:\\.|[^"\\])*"?|\\.|[^">\\])*>?|\\.|[^\s"<\\])+|\\', re.S)
+# What words are made of: quoted strings, brackets, blanks, and anything else.
+_PIECE = re.compile(r'(?P<quoted>"(?:\\.|[^"\\])*"?)|(?P<bracket>[<>])|(?P<blank>\s+)|\\.|[^\s"<>\\]+|\\', re.S)
 
 NOTIFY_WORDS = {"SUCCESS": NOTIFY_SUCCESS, "FAILURE": NOTIFY_FAILURE, "DELAY": NOTIFY_DELAY, "NEVER": NOTIFY_NEVER}
 
@@ -32,10 +32,18 @@ def split_command(line: str) -> tuple[str, str]:
 
 
 def words(arguments: str) -> list[str]:
-    """The words of a command's arguments. `<a b@c> SIZE=1` is two."""
+    """The words of a command's arguments. `<a b@c> SIZE=1` is two, `<<a> b>` one."""
     if '"' not in arguments and "<" not in arguments and "\\" not in arguments:
         return arguments.split()
-    return _WORD.findall(arguments)
+    found, start, depth = [], 0, 0
+    for piece in _PIECE.finditer(arguments):
+        if piece["bracket"]:
+            depth = max(0, depth + (1 if piece["bracket"] == "<" else -1))
+        elif piece["blank"] and not depth:
+            found.append(arguments[start : piece.start()])
+            start = piece.end()
+    found.append(arguments[start:])
+    return [word for word in found if word]
 
 
 def split_path_command(arguments: str, keyword: str) -> tuple[str, list[str]] | None:
@@ -44,7 +52,14 @@ def split_path_command(arguments: str, keyword: str) -> tuple[str, list[str]] | 
         return None
     rest = arguments[len(keyword) + 1 :]
     end = rest.find(">") + 1
-    if end and rest[0] == "<" and " " not in rest[:end] and '"' not in rest[:end] and "\\" not in rest[:end]:
+    if (
+        end
+        and rest[0] == "<"
+        and "<" not in rest[1:end]
+        and " " not in rest[:end]
+        and '"' not in rest[:end]
+        and "\\" not in rest[:end]
+    ):
         if end == len(rest):
             return rest, []
         if rest[end] == " ":
