@@ -10,7 +10,6 @@ Whether a site is one of fast_flush_domains is asked before the service is: a st
 
 from __future__ import annotations
 
-import asyncio
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from estafeta.base import log
-from estafeta.net.frames import Frames, connect
+from estafeta.net.asker import ask_once
 from estafeta.tables.match import MatchList
 from estafeta.tables.table import TableDown
 
@@ -101,41 +100,14 @@ class FlushClient:
 
     async def ask(self, request: FlushRequest) -> str:
         """One request, one status."""
-        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-
-        def received(payload: bytes) -> None:
-            if not answer.done():
-                answer.set_result(decode_reply(payload).status)
-
-        def closed(reason: Exception | None) -> None:
-            if not answer.done():
-                answer.set_exception(ConnectionError("lost connection"))
-
-        frames: Frames | None = None
+        shown = "/".join(self.socket.split("/")[-2:])  # public/flush, wherever the queue directory is
         try:
-            async with asyncio.timeout(self.timeout):
-                frames = await connect(self.socket, received, closed)
-                frames.send(encode(request))
-                return await answer
-        except TimeoutError:
-            log.warning(f"{_shown(self.socket)}: no answer within {self.timeout:g} seconds")
-        except (OSError, msgspec.MsgspecError) as error:
-            log.warning(f"connect to {_shown(self.socket)}: {_reason(error)}")
-        finally:
-            if answer.done() and not answer.cancelled():
-                answer.exception()  # it was raised above, or nobody waits for it any more
-            if frames is not None:
-                frames.close()
+            return (await ask_once(self.socket, encode(request), self.timeout, decode_reply)).status
+        except TimeoutError as error:
+            log.warning(f"{shown}: {error.strerror}")
+        except OSError as error:
+            log.warning(f"connect to {shown}: {error.strerror}")
         return FAILED
-
-
-def _shown(path: str) -> str:
-    """`public/flush`, wherever the queue directory is."""
-    return "/".join(path.split("/")[-2:])
-
-
-def _reason(error: Exception) -> str:
-    return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
 def well_formed(site: str) -> bool:

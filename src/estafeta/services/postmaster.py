@@ -105,7 +105,7 @@ class Postmaster:
         try:
             answer = await self._submitter.submit(submission)
         except OSError as error:
-            log.warning(f"postmaster notice: cannot reach the cleanup service: {error}")
+            log.warning(f"postmaster notice: cannot reach the cleanup service: {error.strerror or error}")
             return
         if not answer.queue_id:
             log.warning(f"postmaster notice: {answer.dsn} {answer.reason}")

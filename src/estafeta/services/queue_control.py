@@ -7,7 +7,6 @@ every change to it goes through here. Where no qmgr runs, the commands take its 
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 from collections.abc import Iterator
@@ -16,7 +15,8 @@ from typing import BinaryIO
 import msgspec
 
 from estafeta.mail.envelope import Envelope
-from estafeta.net.frames import LARGEST_FRAME, connect
+from estafeta.net.asker import ask_once
+from estafeta.net.frames import LARGEST_FRAME
 from estafeta.queue.place import Place
 
 SOCKET = "private/qmgr-control"
@@ -80,23 +80,7 @@ def ask(control: Control, *, directory: str = ".", timeout: float = 600.0) -> It
 
 async def ask_async(control: Control, *, path: str = SOCKET, timeout: float = 600.0) -> ControlReply:
     """Ask qmgr for something that has one reply, in a process with an event loop. Raises OSError."""
-    answer: asyncio.Future[ControlReply] = asyncio.get_running_loop().create_future()
-
-    def received(payload: bytes) -> None:
-        if not answer.done():
-            answer.set_result(decode_reply(payload))
-
-    def closed(reason: Exception | None) -> None:
-        if not answer.done():
-            answer.set_exception(ConnectionError("qmgr closed the connection"))
-
-    async with asyncio.timeout(timeout):
-        frames = await connect(path, received, closed)
-        try:
-            frames.send(encode(control))
-            return await answer
-        finally:
-            frames.close()
+    return await ask_once(path, encode(control), timeout, decode_reply)
 
 
 def _exactly(stream: BinaryIO, length: int) -> bytes:

@@ -7,12 +7,10 @@ stable storage (or that none is due, as for a bounce of a bounce that nobody wan
 
 from __future__ import annotations
 
-import asyncio
-
 import msgspec
 
 from estafeta.mail.envelope import Envelope
-from estafeta.net.frames import Frames, connect
+from estafeta.net.asker import Asker
 from estafeta.queue.place import Place
 from estafeta.services.delivery import Result
 
@@ -45,54 +43,16 @@ class Reporter:
     """The asking side: one connection to one of the three services, opened when it is needed."""
 
     def __init__(self, socket: str, timeout: float) -> None:
-        self._socket = socket
-        self._timeout = timeout
-        self._frames: Frames | None = None
-        self._opening = asyncio.Lock()
-        self._number = 0
-        self._asked: dict[int, asyncio.Future[ReportReply]] = {}
+        self._asker = Asker(socket, timeout, decode_reply)
 
     async def ask(self, kind: str, place: Place, envelope: Envelope, results: dict[int, Result]) -> str:
         """Have a report written. Returns "" when it is safe, else why it could not be done; ask again later then."""
         try:
-            async with asyncio.timeout(self._timeout):
-                return await self._ask(kind, place, envelope, results)
-        except TimeoutError:
-            return f"{self._socket}: no answer within {self._timeout:g} seconds"
+            reply = await self._asker.ask(ReportRequest(0, kind, place, envelope, results))
         except OSError as error:
-            return f"{self._socket}: {error.strerror or error}"
-
-    async def _ask(self, kind: str, place: Place, envelope: Envelope, results: dict[int, Result]) -> str:
-        frames = await self._connection()
-        self._number += 1
-        number = self._number
-        reply: asyncio.Future[ReportReply] = asyncio.get_running_loop().create_future()
-        self._asked[number] = reply
-        try:
-            frames.send(encode(ReportRequest(number, kind, place, envelope, results)))
-            answer = await reply
-        finally:
-            del self._asked[number]
-        return "" if answer.ok else answer.reason or "the report could not be written"
-
-    async def _connection(self) -> Frames:
-        async with self._opening:
-            if self._frames is None or not self._frames.open:
-                self._frames = await connect(self._socket, self._received, self._closed)
-            return self._frames
-
-    def _received(self, payload: bytes) -> None:
-        reply = decode_reply(payload)
-        waiting = self._asked.get(reply.number)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(reply)
-
-    def _closed(self, reason: Exception | None) -> None:
-        self._frames = None
-        for waiting in self._asked.values():
-            if not waiting.done():
-                waiting.set_exception(ConnectionError("connection lost"))
+            return f"{error.filename}: {error.strerror}"
+        return "" if reply.ok else reply.reason or "the report could not be written"
 
     def close(self) -> None:
-        if self._frames is not None:
-            self._frames.close()
+        """Hang up."""
+        self._asker.close()

@@ -6,12 +6,10 @@ request and one reply a message. Queued means on stable storage.
 
 from __future__ import annotations
 
-import asyncio
-
 import msgspec
 
 from estafeta.mail.envelope import Envelope
-from estafeta.net import frames
+from estafeta.net.asker import Asker
 from estafeta.queue.place import Place
 
 SOCKET = "public/cleanup"
@@ -51,39 +49,11 @@ class Submitter:
     """The asking side: one connection to the cleanup service, made when it is needed, many submissions in flight."""
 
     def __init__(self, path: str = SOCKET, *, timeout: float = 3600.0) -> None:
-        self._path = path
-        self._timeout = timeout
-        self._connection: frames.Frames | None = None
-        self._connecting = asyncio.Lock()
-        self._waiting: dict[int, asyncio.Future[Accepted]] = {}
-        self._last = 0
+        self._asker = Asker(path, timeout, decode_accepted)
 
     async def submit(self, submission: Submission) -> Accepted:
         """Hand over one message. Raises OSError (ConnectionError, TimeoutError) when cleanup cannot be asked now.
 
         After such an error the message may have been queued all the same: the caller tries again, as after any crash.
         """
-        async with self._connecting:
-            if self._connection is None or not self._connection.open:
-                self._connection = await frames.connect(self._path, self._received, self._closed)
-        self._last += 1
-        submission.number = number = self._last
-        answer: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = answer
-        self._connection.send(encode_submission(submission))
-        try:
-            async with asyncio.timeout(self._timeout):
-                return await answer
-        finally:
-            self._waiting.pop(number, None)
-
-    def _received(self, payload: bytes) -> None:
-        accepted = decode_accepted(payload)
-        answer = self._waiting.get(accepted.number)
-        if answer is not None and not answer.done():
-            answer.set_result(accepted)
-
-    def _closed(self, reason: Exception | None) -> None:
-        for answer in self._waiting.values():
-            if not answer.done():
-                answer.set_exception(ConnectionResetError(f"{self._path}: lost connection"))
+        return await self._asker.ask(submission)

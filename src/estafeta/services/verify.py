@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from estafeta.mail.address import fold
-from estafeta.net.frames import Frames, connect
+from estafeta.net.asker import Asker
 from estafeta.routing.rewrite import Rewriter
 
 if TYPE_CHECKING:
@@ -63,12 +63,7 @@ class Verifier:
     """The asking side: one connection to verify(8), opened when it is needed."""
 
     def __init__(self, socket: str, timeout: float) -> None:
-        self._socket = socket
-        self._timeout = timeout
-        self._frames: Frames | None = None
-        self._opening = asyncio.Lock()
-        self._number = 0
-        self._asked: dict[int, asyncio.Future[Answer]] = {}
+        self._asker = Asker(socket, timeout, decode_answer)
 
     async def ask(self, address: str, *, polls: int = 1, pause: float = 0.0) -> Answer:
         """What is known of an address. Asked up to `polls` times, with `pause` seconds between, while a probe is under
@@ -76,54 +71,18 @@ class Verifier:
         for poll in range(polls):
             if poll:
                 await asyncio.sleep(pause)
-            answer = await self._say(Question(0, address))
+            answer = await self._asker.ask(Question(0, address), retry_lost=True)
             if answer.status != TODO:
                 break
         return answer
 
     async def update(self, address: str, status: int, text: str) -> None:
         """Tell what became of a probe. Raises OSError (TimeoutError): tell it again later then."""
-        await self._say(Outcome(0, address, status, text))
-
-    async def _say(self, word: Word) -> Answer:
-        async with asyncio.timeout(self._timeout):
-            try:
-                return await self._say_once(word)
-            except ConnectionResetError:
-                # Another process has taken its place: a reload. The same word twice does no harm.
-                return await self._say_once(word)
-
-    async def _say_once(self, word: Word) -> Answer:
-        async with self._opening:
-            if self._frames is None or not self._frames.open:
-                self._frames = await connect(self._socket, self._received, self._closed)
-            frames = self._frames
-        self._number += 1
-        word.number = number = self._number
-        reply: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._asked[number] = reply
-        try:
-            frames.send(encode(word))
-            return await reply
-        finally:
-            del self._asked[number]
-
-    def _received(self, payload: bytes) -> None:
-        answer = decode_answer(payload)
-        waiting = self._asked.get(answer.number)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(answer)
-
-    def _closed(self, reason: Exception | None) -> None:
-        self._frames = None
-        for waiting in self._asked.values():
-            if not waiting.done():
-                waiting.set_exception(ConnectionResetError(f"{self._socket}: lost connection"))
+        await self._asker.ask(Outcome(0, address, status, text), retry_lost=True)
 
     def close(self) -> None:
         """Hang up."""
-        if self._frames is not None:
-            self._frames.close()
+        self._asker.close()
 
 
 _DIGITS = "0123456789BCDFGHJKLMNPQRSTVWXYZ"

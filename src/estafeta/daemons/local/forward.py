@@ -72,7 +72,7 @@ async def forward(
     try:
         answer = await submitter.submit(submission(delivery, recipient, new, reader.head(delivery.place)))
     except OSError as error:
-        return Deferred("4.3.0", f"unable to forward message: {error}", RELAY)
+        return Deferred("4.3.0", f"unable to forward message: {error.strerror or error}", RELAY)
     if answer.queue_id:
         return Sent("2.0.0", f"forwarded as {answer.queue_id}", RELAY, action="expanded")
     kind = Bounced if answer.dsn.startswith("5") else Deferred

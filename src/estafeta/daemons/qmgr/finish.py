@@ -192,7 +192,9 @@ class Finish:
                     await self._verifier.update(address, status, result.text)
         except OSError as error:
             service = self._conf.address_verify_service_name
-            log.warning(f"{message.queue_id}: {service} service failure: {error}: the probe is made again later")
+            log.warning(
+                f"{message.queue_id}: {service} service failure: {error.strerror or error}: the probe is made again later"
+            )
             message.deferred, message.sent = results, None
             envelope.done = []
             return False

@@ -10,15 +10,13 @@ import asyncio
 import os
 from typing import Any
 
-import msgspec
-
 from estafeta.base import log
 from estafeta.daemons.qmgr.message import Message
 from estafeta.mail.envelope import Envelope
 from estafeta.mail.logline import shown
-from estafeta.net.frames import connect
+from estafeta.net.asker import ask_once
 from estafeta.queue.record import Damaged
-from estafeta.services.submission import SOCKET, Accepted, Submission
+from estafeta.services.submission import SOCKET, Submission, decode_accepted, encode_submission
 
 TIMEOUT = 60.0
 """Seconds."""
@@ -46,32 +44,13 @@ async def resubmit(message: Message, reader: Any, socket: str = SOCKET) -> str:
     )
     try:
         head = await asyncio.to_thread(reader.head, message.place)
-        async with asyncio.timeout(TIMEOUT):
-            answer = await _submit(Submission(1, envelope, head, b"", message.place, "requeue"), socket)
-    except TimeoutError:
-        return f"{socket}: no answer within {TIMEOUT:g} seconds"
-    except (OSError, Damaged) as error:
-        return f"{socket}: {error}"
+        submission = Submission(1, envelope, head, b"", message.place, "requeue")
+        answer = await ask_once(socket, encode_submission(submission), TIMEOUT, decode_accepted)
+    except OSError as error:
+        return f"{error.filename or message.place}: {error.strerror or error}"
+    except Damaged as error:
+        return str(error)
     if not answer.queue_id:
         return answer.reason or "refused"
     log.info(f"{answer.queue_id}: uid={os.geteuid()} from=<{shown(old.sender)}> orig_id={old.queue_id}", "pickup")
     return ""
-
-
-async def _submit(submission: Submission, socket: str) -> Accepted:
-    answered: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
-
-    def received(payload: bytes) -> None:
-        if not answered.done():
-            answered.set_result(msgspec.msgpack.decode(payload, type=Accepted))
-
-    def closed(reason: Exception | None) -> None:
-        if not answered.done():
-            answered.set_exception(ConnectionError("connection lost"))
-
-    frames = await connect(socket, received, closed)
-    try:
-        frames.send(msgspec.msgpack.encode(submission))
-        return await answered
-    finally:
-        frames.close()

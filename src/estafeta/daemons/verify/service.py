@@ -102,7 +102,7 @@ class VerifyService(Service):
             async with self._sending:
                 accepted = await self._submitter.submit(self._submission(address))
         except OSError as error:
-            self._failed(address, f"cannot reach the cleanup service: {error}")
+            self._failed(address, f"cannot reach the cleanup service: {error.strerror or error}")
             return
         except asyncio.CancelledError:
             self._memory.not_sent(address)

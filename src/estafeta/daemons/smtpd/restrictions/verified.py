@@ -50,7 +50,7 @@ async def _unverified(
         status, text = answer.status, answer.text
     except OSError as error:
         service = conf.address_verify_service_name
-        log.warning(f"{service} service failure: {error or 'no answer'}: is there a {service} entry in master.cf?")
+        log.warning(f"{service} service failure: {error.strerror or error}: is there a {service} entry in master.cf?")
         status, text = TODO, AWAY
     if status == OK:
         return None
