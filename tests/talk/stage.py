@@ -8,13 +8,13 @@ from contextlib import contextmanager
 
 from estafeta.base import log
 from estafeta.config.instance import Config
-from estafeta.daemons.smtpd.peer import Client
 from estafeta.daemons.smtpd.policy import Policy
 from estafeta.daemons.smtpd.session import Session
 from estafeta.intake.verdict import Queued, Verdict
 from estafeta.mail import logline
 from estafeta.mail.envelope import Envelope
 from estafeta.net.dns import DnsDown, Mx, NoSuchDomain
+from estafeta.net.peer import Client
 from estafeta.net.stream import Stream
 from estafeta.routing.routing import Routing
 

@@ -14,7 +14,6 @@ from typing import Any
 
 from estafeta.commands.submit_rights import login_name
 from estafeta.config.instance import Config
-from estafeta.daemons.smtpd.peer import Client
 from estafeta.daemons.smtpd.policy import Policy
 from estafeta.daemons.smtpd.session import Session
 from estafeta.intake import verdict
@@ -23,6 +22,7 @@ from estafeta.intake.verdict import Queued, Refused, TryAgain, Verdict
 from estafeta.mail import domain
 from estafeta.mail.envelope import Envelope
 from estafeta.net.dns import Resolver
+from estafeta.net.peer import Client
 from estafeta.net.stream import Stream
 from estafeta.routing.routing import Routing
 from estafeta.skeleton.log import for_command

@@ -193,7 +193,7 @@ class Finish:
         except OSError as error:
             service = self._conf.address_verify_service_name
             log.warning(
-                f"{message.queue_id}: {service} service failure: {error.strerror or error}: the probe is made again later"
+                f"{message.queue_id}: {service} service failure: {error.strerror or error}: it is probed again later"
             )
             message.deferred, message.sent = results, None
             envelope.done = []

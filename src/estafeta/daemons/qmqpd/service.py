@@ -8,7 +8,8 @@ from collections.abc import Callable
 from estafeta.base import log
 from estafeta.daemons.qmqpd.conversation import Conversation
 from estafeta.intake.intake import Intake
-from estafeta.net.dns import BadName, DnsError, Resolver
+from estafeta.net.dns import Resolver
+from estafeta.net.peer import Peers, endpoints
 from estafeta.net.stream import Stream
 from estafeta.services.notice import NoticeSender
 from estafeta.skeleton.service import Context, Service
@@ -29,6 +30,7 @@ class QmqpdService(Service):
             self.conf.qmqpd_authorized_clients, parent_matches_subdomains=parents, name="qmqpd_authorized_clients"
         )
         self._resolver = Resolver()
+        self._peers = Peers(self._resolver)
         self.intake = Intake.open(self.conf, context=self.context)
 
     async def start(self) -> None:
@@ -51,18 +53,9 @@ class QmqpdService(Service):
         task.add_done_callback(ended)
 
     async def _serve(self, stream: Stream) -> None:
-        address, port = endpoint(stream)
-        name, reverse = await self.names(address)
+        address, port, _, _ = endpoints(stream.transport)
+        name, reverse, _, _ = await self._peers.names(address)
         await Conversation(self.conf, self.intake, stream, (name, address, port, reverse)).run(self.is_authorized)
-
-    async def names(self, address: str) -> tuple[str, str]:
-        """(name that is confirmed, name that the address has): "unknown" where there is none."""
-        try:
-            reverse = await self._resolver.ptr(address) or ""
-            confirmed = await self._resolver.native(reverse, family=6 if ":" in address else 4) if reverse else []
-        except (DnsError, BadName):
-            return "unknown", "unknown"
-        return (reverse if address in confirmed else "unknown"), reverse or "unknown"
 
     async def is_authorized(self, name: str, address: str) -> bool:
         """Whether this client may use us; not while a table cannot say so."""
@@ -75,13 +68,3 @@ class QmqpdService(Service):
     async def stop(self) -> None:
         await self._resolver.close()
         await self.intake.stop()
-
-
-def endpoint(stream: Stream) -> tuple[str, str]:
-    """(address, port) of the client; one on a local socket is this host."""
-    peer = stream.transport.get_extra_info("peername")
-    if not isinstance(peer, tuple):
-        return "127.0.0.1", "0"
-    address = peer[0].partition("%")[0]
-    mapped = address.lower().startswith("::ffff:") and "." in address
-    return (address[7:] if mapped else address), str(peer[1])

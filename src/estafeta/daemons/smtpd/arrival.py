@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from estafeta.base import log
-from estafeta.daemons.smtpd.peer import Client
+from estafeta.net.peer import Client
 from estafeta.tables.match import MatchList
 from estafeta.tables.table import TableDown
 

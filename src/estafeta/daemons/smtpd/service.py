@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
 
 from estafeta.config.instance import Config
-from estafeta.daemons.smtpd.peer import Client
 from estafeta.daemons.smtpd.policy import Policy
 from estafeta.daemons.smtpd.session import Session
 from estafeta.intake.intake import Intake
 from estafeta.net.dns import Resolver
+from estafeta.net.peer import Client, endpoints
 from estafeta.net.stream import Stream
 from estafeta.routing.routing import Routing
 from estafeta.services.notice import NoticeSender
@@ -71,20 +70,3 @@ class SmtpdService(Service):
         await self._policy.postmaster.stop()
         await self._resolver.close()
         await self._intake.stop()
-
-
-def endpoints(transport: Any) -> tuple[str, str, str, str]:
-    """(client address, client port, our address, our port). A client on a local socket is this host."""
-    peer = transport.get_extra_info("peername")
-    own = transport.get_extra_info("sockname")
-    if not isinstance(peer, tuple):
-        return "127.0.0.1", "0", "127.0.0.1", "0"
-    if not isinstance(own, tuple):
-        return plain(peer[0]), str(peer[1]), "", ""
-    return plain(peer[0]), str(peer[1]), plain(own[0]), str(own[1])
-
-
-def plain(address: str) -> str:
-    """An IPv4 address that came over an IPv6 socket as IPv4, and no zone."""
-    address = address.partition("%")[0]
-    return address[7:] if address.lower().startswith("::ffff:") and "." in address else address

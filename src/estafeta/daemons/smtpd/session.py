@@ -17,7 +17,6 @@ from estafeta.daemons.smtpd.arrival import choose_newline_rule, identify, is_in
 from estafeta.daemons.smtpd.commands.index import COMMANDS, UNKNOWN, Command
 from estafeta.daemons.smtpd.notice import trouble_of, trouble_of_reply
 from estafeta.daemons.smtpd.odd import SHOWN, filtered, forbidden, shortened
-from estafeta.daemons.smtpd.peer import Client
 from estafeta.daemons.smtpd.policy import Policy
 from estafeta.daemons.smtpd.restrictions.evaluate import Check, Refusal, judge
 from estafeta.daemons.smtpd.shown import escaped, printable
@@ -27,6 +26,7 @@ from estafeta.daemons.smtpd.upstream import learn_client
 from estafeta.daemons.smtpd.watch import Watched
 from estafeta.mail.envelope import Client as EnvelopeClient
 from estafeta.mail.transcript import recording
+from estafeta.net.peer import Client
 from estafeta.net.stream import LineTooLong, PeerGone, Stream
 from estafeta.queue.journal import SpoolError
 from estafeta.services.postmaster import POLICY, PROTOCOL

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from estafeta.base import log
-from estafeta.daemons.smtpd.peer import Client
 from estafeta.daemons.smtpd.shown import escaped
+from estafeta.net.peer import Client
 from estafeta.net.stream import PeerGone
 from estafeta.wire.haproxy import Header, ProxyError, parse_header
 

@@ -7,8 +7,8 @@ new client may use XCLIENT again is decided by its own address.
 from __future__ import annotations
 
 from estafeta.daemons.smtpd.commands.content import rewritten_as_local
-from estafeta.daemons.smtpd.peer import LATER, NEVER, OK, UNKNOWN, Client
 from estafeta.daemons.smtpd.session import Hangup, Session
+from estafeta.net.peer import LATER, NEVER, OK, UNKNOWN, Client
 from estafeta.tables.table import TableDown
 from estafeta.wire.smtp.attributes import NOT_KNOWN, TEMPUNAVAIL, XCLIENT, BadAttribute, parse_attributes
 

@@ -6,8 +6,8 @@ the message. What was not said counts as not known: facts about the filter must 
 
 from __future__ import annotations
 
-from estafeta.daemons.smtpd.peer import UNKNOWN
 from estafeta.daemons.smtpd.session import Session
+from estafeta.net.peer import UNKNOWN
 from estafeta.tables.table import TableDown
 from estafeta.wire.smtp.attributes import NOT_KNOWN, XFORWARD, BadAttribute, parse_attributes
 

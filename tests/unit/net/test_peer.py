@@ -7,7 +7,7 @@ import asyncio
 from tests.talk.stage import Names as Dns
 from tests.talk.stage import logged
 
-from estafeta.daemons.smtpd.peer import LATER, NEVER, OK, Client, Names, Peers
+from estafeta.net.peer import LATER, NEVER, OK, Client, Names, Peers, endpoints
 
 ADDRESS = "198.51.100.7"
 
@@ -88,3 +88,20 @@ def test_answers_are_kept_for_a_while_and_warn_each_time() -> None:
 def test_namaddr() -> None:
     assert Client("a.example", "192.0.2.1", "25").namaddr == "a.example[192.0.2.1]"
     assert Client("a.example", "192.0.2.1", "25", log_port=True).namaddr == "a.example[192.0.2.1]:25"
+
+
+class Transport:
+    def __init__(self, peer: object, own: object) -> None:
+        self._known = {"peername": peer, "sockname": own}
+
+    def get_extra_info(self, name: str) -> object:
+        return self._known[name]
+
+
+def test_ipv4_over_an_ipv6_socket_is_ipv4_and_zones_are_nobodys_business() -> None:
+    both = Transport(("::ffff:192.0.2.1", 4025, 0, 0), ("fe80::1%eth0", 25, 0, 2))
+    assert endpoints(both) == ("192.0.2.1", "4025", "fe80::1", "25")
+
+
+def test_a_client_on_a_local_socket_is_this_host() -> None:
+    assert endpoints(Transport("", "/run/x")) == ("127.0.0.1", "0", "127.0.0.1", "0")

@@ -1,4 +1,4 @@
-"""Who a client is: its address, and its host name as far as DNS confirms it.
+"""Who a client is: its address, and its host name as far as DNS confirms it. For the servers: smtpd, qmqpd.
 
 The name that the address has (PTR) counts only if that name has the address in turn; anyone may write any name
 into a reverse zone. The unconfirmed name is kept as the reverse name. A name that could not be looked up is a
@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Any
 
 from estafeta.base import log
 from estafeta.mail.address import valid_hostname
@@ -124,3 +125,20 @@ class Peers:
         if address in addresses:
             return (name, name, OK, OK), ""
         return (UNKNOWN, name, NEVER, OK), f"hostname {name} does not resolve to address {address}"
+
+
+def endpoints(transport: Any) -> tuple[str, str, str, str]:
+    """(client address, client port, our address, our port). A client on a local socket is this host."""
+    peer = transport.get_extra_info("peername")
+    own = transport.get_extra_info("sockname")
+    if not isinstance(peer, tuple):
+        return "127.0.0.1", "0", "127.0.0.1", "0"
+    if not isinstance(own, tuple):
+        return plain(peer[0]), str(peer[1]), "", ""
+    return plain(peer[0]), str(peer[1]), plain(own[0]), str(own[1])
+
+
+def plain(address: str) -> str:
+    """An IPv4 address that came over an IPv6 socket as IPv4, and no zone."""
+    address = address.partition("%")[0]
+    return address[7:] if address.lower().startswith("::ffff:") and "." in address else address
