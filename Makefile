@@ -43,6 +43,7 @@ bench: $(STAMP)         ## side by side with real Postfix (root)
 	@tools/system-packages compat
 	$(BIN)/python bench/side_by_side.py
 	$(BIN)/python bench/scale.py
+	$(BIN)/python bench/storm.py
 
 docs: $(STAMP)          ## the manual of every parameter, in build/docs
 	$(BIN)/python -m estafeta.commands.manual build/docs
