@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from estafeta.intake.mapping import ENVELOPE_RECIPIENT, ENVELOPE_SENDER, Mapping
-from estafeta.mail.address import fold, quote
-from estafeta.mail.envelope import NOTIFY_NEVER, NOTIFY_SUCCESS, Recipient
+from estafeta.mail.address import fold
+from estafeta.mail.envelope import NOTIFY_NEVER, NOTIFY_SUCCESS, Recipient, implied_orcpt
 from estafeta.tables.maps import Maps
 
 if TYPE_CHECKING:
@@ -122,12 +122,13 @@ def _name_original(given: Recipient, address: str) -> None:
     """Reports about mail from this machine name the recipient in the standard form: whoever wrote just `ana` meant
     somebody here. Over SMTP what the client said counts, completed or not."""
     if not given.orcpt and given.address != address:
-        given.orcpt = f"{'rfc822' if address.isascii() else 'utf-8'};{quote(address)}"
+        given.orcpt = implied_orcpt(address)
 
 
 class _Unique:
-    """Recipients without duplicates: the same address that was asked for under two names counts twice, so that each
-    keeps its X-Original-To (enable_original_recipient)."""
+    """Recipients without duplicates. With enable_original_recipient, who was asked for under another name, in another
+    form or with other reports is another recipient: each keeps its X-Original-To and its ORCPT. Else the first counts.
+    """
 
     def __init__(self, keep_original: bool, limit: int) -> None:
         self._keep_original = keep_original
@@ -137,9 +138,12 @@ class _Unique:
 
     def add(self, address: str, given: Recipient) -> None:
         original = given.original or given.address
-        # Who wants other reports is another recipient. RFC 3461 5.2.
-        named = (fold(original), fold(given.orcpt)) if self._keep_original else ("", "")
-        key = (fold(address), given.notify, *named)
+        key = (fold(address), 0, "", "")
+        if self._keep_original:
+            written = fold(given.orcpt)
+            if written and written == fold(implied_orcpt(original)):
+                written = ""
+            key = (key[0], given.notify, fold(original), written)
         if key in self._seen:
             return
         if not self._limit or len(self._seen) < self._limit:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import msgspec
 
+from estafeta.mail.address import quote
+
 NOTIFY_NEVER, NOTIFY_SUCCESS, NOTIFY_FAILURE, NOTIFY_DELAY = 1, 2, 4, 8
 """The bits of `Recipient.notify`: RFC 3461 4.1. 0: nothing was said, so failure and delay are reported."""
 
@@ -23,7 +25,13 @@ class Recipient(msgspec.Struct, array_like=True):
     original: str = ""
     notify: int = 0
     orcpt: str = ""
-    """As the client gave it in ORCPT, decoded from xtext: `rfc822;user@example.com`; empty if it did not."""
+    """As the client gave it in ORCPT, decoded from xtext: `rfc822;user@example.com`, or how the client wrote an address
+    that can be written in several ways; empty if there is no more to it than `implied_orcpt` of the original."""
+
+
+def implied_orcpt(original: str) -> str:
+    """The original recipient, RFC 3461 4.2, of whom nothing else is said: an address in internal form, with its type."""
+    return f"{'rfc822' if original.isascii() else 'utf-8'};{quote(original)}"
 
 
 class Client(msgspec.Struct, array_like=True):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
 from estafeta.mail.address import quote
+from estafeta.mail.envelope import implied_orcpt
 
 LINE = 79
 """Columns after which the text of a reason is folded."""
@@ -177,9 +178,7 @@ def _delivery_status(letter: Letter, message: Message, fates: Sequence[Fate]) ->
 
 
 def _recipient_fields(letter: Letter, message: Message, fate: Fate) -> list[str]:
-    original = (
-        _unitext(fate.orcpt, message.smtputf8) or f"{'rfc822' if fate.original.isascii() else 'utf-8'};{fate.original}"
-    )
+    original = _unitext(fate.orcpt, message.smtputf8) or implied_orcpt(fate.original)
     lines = [
         f"Final-Recipient: {_typed(message.smtputf8, fate.recipient)}",
         f"Original-Recipient: {original}",
@@ -215,7 +214,7 @@ _EMBEDDED = re.compile(r"\\x\{([0-9A-F]{2,6})\}")
 
 
 def _typed(smtputf8: bool, address: str) -> str:
-    return f"{'utf-8' if smtputf8 and not address.isascii() else 'rfc822'}; {address}"
+    return f"{'utf-8' if smtputf8 and not address.isascii() else 'rfc822'}; {quote(address)}"
 
 
 def _token(name: str) -> str:

@@ -6,6 +6,7 @@ MAIL, RCPT and VRFY come here with what `plain_path` leaves open.
 from __future__ import annotations
 
 from estafeta.daemons.smtpd.session import Session, illegal_address
+from estafeta.mail.address import quote
 from estafeta.tables.table import TableDown
 from estafeta.wire.smtp.path import PathError, Unfinished, parse_path
 
@@ -23,6 +24,12 @@ async def address_in(session: Session, verb: str, path: str, *, utf8: bool, empt
         return address
     illegal_address(session, verb, path)
     return None
+
+
+def as_written(path: str, address: str) -> str:
+    """How the client wrote a recipient, for its ORCPT, where that is not the usual form of the address. RFC 3461 4.2."""
+    written = path[1:-1] if path.startswith("<") and path.endswith(">") else path
+    return f"rfc822;{written}" if written != quote(address) and written.isascii() and written.isprintable() else ""
 
 
 async def _routable(session: Session, address: str) -> bool:

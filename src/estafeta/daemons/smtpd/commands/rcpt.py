@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from estafeta.base import log
-from estafeta.daemons.smtpd.commands.address import address_in
+from estafeta.daemons.smtpd.commands.address import address_in, as_written
 from estafeta.daemons.smtpd.rcpt_check import refuse_recipient
 from estafeta.daemons.smtpd.restrictions.evaluate import Check
 from estafeta.daemons.smtpd.session import MUST_DECLARE, NO_DSN, Session
@@ -25,7 +25,8 @@ async def rcpt(session: Session, arguments: str) -> bytes:
         return b"501 5.5.4 Syntax: RCPT TO:<address>\r\n"
     path, parameters = found
     conf = session.policy.conf
-    address = plain_path(path) or await address_in(session, "RCPT", path, utf8=transaction.smtputf8)
+    plain = plain_path(path)
+    address = plain or await address_in(session, "RCPT", path, utf8=transaction.smtputf8)
     if address is None:
         return b"501 5.1.3 Bad recipient address syntax\r\n"
     if conf.strict_smtputf8 and not transaction.smtputf8 and not address.isascii():
@@ -35,12 +36,17 @@ async def rcpt(session: Session, arguments: str) -> bytes:
         problem = _parameters(session, recipient, parameters)
         if problem is not None:
             return problem
+    if not plain and not recipient.orcpt:
+        recipient.orcpt = as_written(path, address)
     if transaction.count >= conf.smtpd_recipient_limit:
         return _too_many(session)
     check = Check(session, "RCPT", transaction.sender, address)
     refusal = await refuse_recipient(check)
     if refusal is not None:
-        return session.refused(check, refusal)
+        answer = session.refused(check, refusal)
+        if check.afterwards:
+            log.info(check.afterwards)
+        return answer
     if not transaction.queue_id:
         trouble = session.open_queue_id()
         if trouble is not None:
