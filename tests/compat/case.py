@@ -11,18 +11,26 @@ A case is a text file. Its first line, a comment, says which rule it shows. Sect
     == hosts                     lines added to /etc/hosts
     == resolv                    lines added to /etc/resolv.conf
     == user antonio              a system user
+    == sasldb sasldb2            a password file made by saslpasswd2; lines USER REALM PASSWORD
+    == dovecot plain login       a Dovecot whose auth service offers these mechanisms on the socket private/auth and on
+                                 port 12345; lines of a passwd-file, and settings (`auth_realms = x`)
     == sink 2526                 an SMTP server of ours; VERB = REPLY lines say what it answers
                                  (`sink 127.0.0.2:2526`: on that address; `sink unix:/srv/sink/s`: a local socket)
+    == policy 10040              a policy server (`policy unix:/srv/sink/p` too); ATTRIBUTE=VALUE: REPLY lines, `*: REPLY`
+                                 for all; replies and what is shown are as in tests/support/policy_server.py
     == talk                      a dialogue on port 25; `== talk 2525 from 127.0.0.2`: another port, another client;
                                  `== talk 25 first`: the client speaks before it is greeted
     C: EHLO client.test          a line; its reply is read
     C+: MAIL FROM:<a@b.test>     a line that is sent together with the next one
     R: text\\x0d\\x0a              bytes as written, no line end added, no reply read
     W:                           read a reply
+    64: \x00ana\x00secret          a line in base64, with escapes
+    A: CRAM-MD5 ana secret       the answer to the challenge that was read last
     == sendmail -f a@b.test x    the command, with the section's text as its input
     == run postqueue -p          a command whose output is kept
     == wait status=sent          until the log has a line that matches (`== wait 3 ...`: three lines)
-    == show mailbox PATH         a mailbox file or Maildir below /srv, `show log`, `show queue`, `show sink 2526`
+    == show mailbox PATH         a mailbox file or Maildir below /srv, `show log`, `show queue`, `show sink 2526`,
+                                 `show policy 10040`
     == ignore REGEX              lines that are left out of the comparison, with the reason on the next line
 
 Talks, commands and waits happen in the order of the file; the rest is prepared before the start.
@@ -75,8 +83,11 @@ KINDS = {
     "hosts",
     "resolv",
     "user",
+    "dovecot",
     "sink",
+    "policy",
     "talk",
+    "sasldb",
     "sendmail",
     "run",
     "wait",

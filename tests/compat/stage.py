@@ -20,6 +20,8 @@ from pathlib import Path
 from tests.compat.case import Case, Section, load
 from tests.compat.normalise import Normaliser
 from tests.support.dns_server import DnsServer
+from tests.support.dovecot import start_dovecot
+from tests.support.sasl_client import answer_to, encoded
 
 ROOT = Path(__file__).parents[2]
 STAGE = Path("/srv")
@@ -153,7 +155,12 @@ class Stage:
         self._configuration()
         for section in self._case.all("sink"):
             self._sink(section)
+        for section in self._case.all("policy"):
+            rules = [f"{what.strip()}:{reply.strip()}" for what, _, reply in (line.partition(":") for line in section.lines)]
+            self._serve(section, "tests.support.policy_server", rules)
         _run(self._commands / "postfix", "-c", ETC, "start")
+        for section in self._case.all("dovecot"):
+            start_dovecot(section, STAGE / "dovecot", QUEUE / "private" / "auth")
         for port in ("25", *re.findall(r"^(?:[\d.]+:)?(\d+) +inet", self._master(), re.MULTILINE)):
             _await_port(int(port))
 
@@ -183,7 +190,12 @@ class Stage:
         (ETC / "main.cf").write_text(text + added)
         (ETC / "master.cf").write_text(self._master())
         for section in self._case.all("file") + self._case.all("map"):
+            (ETC / section.argument).parent.mkdir(exist_ok=True)
             (ETC / section.argument).write_text(section.text)
+        for section in self._case.all("sasldb"):
+            for user, realm, password in (line.split(" ", 2) for line in section.lines):
+                _run("saslpasswd2", "-p", "-c", "-f", ETC / section.argument, "-u", realm, user, text=password)
+            os.chown(ETC / section.argument, *_ids("postfix"))
         os.chown(STAGE / "data", *_ids("postfix"))
         for section in self._case.all("map"):
             _run(self._commands / "postmap", "-c", ETC, ETC / section.argument)
@@ -195,7 +207,11 @@ class Stage:
         replies = [
             f"{verb.strip()}={reply.strip()}" for verb, _, reply in (line.partition("=") for line in section.lines)
         ]
-        command = [sys.executable, "-m", "tests.compat.sink", section.argument, *replies]
+        self._serve(section, "tests.compat.sink", replies)
+
+    def _serve(self, section: Section, module: str, rules: list[str]) -> None:
+        """A server that prints what it hears."""
+        command = [sys.executable, "-m", module, section.argument, *rules]
         output = (STAGE / "sink" / section.argument.replace("/", "_")).open("wb")
         self._sinks[section.argument] = subprocess.Popen(command, cwd=ROOT, stdout=output)
         if section.argument.startswith("unix:"):
@@ -217,10 +233,13 @@ class Stage:
                 lines += _read_reply(replies)
             content = False
             held, waiting = b"", 0
+            got = [""]
             for line in section.lines:
                 mark, _, text = line.partition(":")
                 text = text.removeprefix(" ")
                 lines.append(line)
+                if mark in ("A", "64"):
+                    text = answer_to(got[-1], text) if mark == "A" else encoded(text)
                 if mark == "W":
                     lines += _read_reply(replies)
                     content = False
@@ -298,9 +317,9 @@ class Stage:
             self._seen.append((_log(), True))
         elif what == "mailbox":
             self._say(f"== mailbox {argument}\n{_mailbox(STAGE / argument)}")
-        elif what == "sink":
+        elif what in ("sink", "policy"):
             heard = (STAGE / "sink" / argument.replace("/", "_")).read_text(errors="surrogateescape")
-            self._say(f"== sink {argument}\n{heard}")
+            self._say(f"== {what} {argument}\n{heard}")
         elif what == "queue":
             self._output("queue", [self._commands / "postqueue", "-c", ETC, "-p"], "")
         else:

@@ -71,6 +71,8 @@ class Denied:
 
     reason: str
     later: bool = False
+    user: str = ""
+    """Who it was about, as far as the client said."""
 
 
 Answer = Challenge | Login | Denied
@@ -96,7 +98,8 @@ class Authenticator(Protocol):
         """All that can be offered. Raises OSError if that cannot be known now."""
 
     async def begin(self, mechanism: str, initial: bytes | None, about: Circumstances) -> tuple[Exchange, Answer]:
-        """Start an exchange. `initial`: the response that came with the command; None for none, b"" for an empty one."""
+        """Start an exchange. `initial`: the response that came with the command; None for none, b"" for an empty
+        one."""
 
     async def stop(self) -> None:
         """Hang up, give back."""
