@@ -16,6 +16,10 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
+from estafeta.base import log
+from estafeta.tables.source import is_utf8
+from estafeta.tables.table import Flags, Table, TableDown, TableError
+
 WAIT = 100.0
 """Seconds for one question, connecting included: tcp_table(5), and Postfix's socketmap client."""
 MOST_CONNECTIONS = 20
@@ -127,6 +131,38 @@ class Conversation:
             with contextlib.suppress(RuntimeError):  # the loop is closed already, and its connections with it
                 writer.close()
         self._idle.clear()
+
+
+class ServedTable(Table):
+    """What `tcp:` and `socketmap:` have in common: a server that is not ours answers, so nothing is trusted to it."""
+
+    indexed = False
+    _server: Conversation
+
+    def __init__(self, kind: str, name: str, flags: Flags) -> None:
+        self.spec = f"{kind}:{name}"
+        self._flags = flags
+        if flags.trusted:
+            raise TableError(
+                f"{self.spec} map is not allowed for security-sensitive data", "use a table that is a file of ours"
+            )
+
+    def close(self) -> None:
+        self._server.close()
+
+    def _askable(self, key: str) -> bool:
+        """Whether the key is text, where it has to be; the log says when it is not."""
+        if self._flags.utf8 and not is_utf8(key):
+            log.warning(f"{self.spec}: non-UTF-8 key: malformed UTF-8 or invalid codepoint")
+            return False
+        return True
+
+    def _usable(self, key: str, value: str) -> str:
+        """The value of a key. Raises TableDown when it has to be text, and is not."""
+        if self._flags.utf8 and not is_utf8(value):
+            log.warning(f'{self.spec}: key "{key}": non-UTF-8 value: malformed UTF-8 or invalid codepoint')
+            raise TableDown(f"table {self.spec}: query error: the value is not UTF-8")
+        return value
 
 
 _ERRNO = re.compile(r"^\[Errno -?\d+\] ")

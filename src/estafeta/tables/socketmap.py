@@ -10,9 +10,8 @@ import asyncio
 
 from estafeta.base import log
 from estafeta.tables import settings
-from estafeta.tables.conversation import Conversation, Endpoint, Failure, Unreachable
-from estafeta.tables.source import is_utf8
-from estafeta.tables.table import Flags, Table, TableDown, TableError
+from estafeta.tables.conversation import Conversation, Endpoint, Failure, ServedTable, Unreachable
+from estafeta.tables.table import Flags, TableDown, TableError
 
 LONGEST_LENGTH = 10
 """Digits before a netstring's colon."""
@@ -20,16 +19,9 @@ LONGEST_LENGTH = 10
 FAILURES = {"TEMP": "temporary", "TIMEOUT": "timeout", "PERM": "permanent"}
 
 
-class SocketmapTable(Table):
-    indexed = False
-
+class SocketmapTable(ServedTable):
     def __init__(self, kind: str, name: str, flags: Flags) -> None:
-        self.spec = f"{kind}:{name}"
-        self._flags = flags
-        if flags.trusted:
-            raise TableError(
-                f"{self.spec} map is not allowed for security-sensitive data", "use a table that is a file of ours"
-            )
+        super().__init__(kind, name, flags)
         self._longest_query = settings.in_force.socketmap_query
         self._longest_reply = settings.in_force.socketmap_reply
         server, colon, self._map = name.rpartition(":")
@@ -38,8 +30,7 @@ class SocketmapTable(Table):
         self._server = Conversation(_endpoint(server), limit=self._longest_reply + 1)
 
     async def get(self, key: str) -> str | None:
-        if self._flags.utf8 and not is_utf8(key):
-            log.warning(f"{self.spec}: non-UTF-8 key: malformed UTF-8 or invalid codepoint")
+        if not self._askable(key):
             return None
         question = f"{self._map} {key}".encode("utf-8", "surrogateescape")
         if len(question) > self._longest_query:
@@ -56,9 +47,6 @@ class SocketmapTable(Table):
             raise TableDown(f"table {self.spec}: query error: {error}") from None
         return self._value(key, reply)
 
-    def close(self) -> None:
-        self._server.close()
-
     def _value(self, key: str, reply: bytes) -> str | None:
         # Tables elsewhere cannot hold a NUL: what is behind it is nobody's.
         status, _, value = reply.partition(b"\0")[0].decode("utf-8", "surrogateescape").partition(" ")
@@ -68,10 +56,7 @@ class SocketmapTable(Table):
             reason = f": {value}" if value else ""
             log.warning(f"{self.spec} socketmap server {FAILURES.get(status, 'unknown')} error{reason}")
             raise TableDown(f"table {self.spec}: query error{reason}")
-        if self._flags.utf8 and not is_utf8(value):
-            log.warning(f'{self.spec}: key "{key}": non-UTF-8 value: malformed UTF-8 or invalid codepoint')
-            raise TableDown(f"table {self.spec}: query error: the value is not UTF-8")
-        return value
+        return self._usable(key, value)
 
     async def _netstring(self, reader: asyncio.StreamReader) -> bytes:
         digits = b""

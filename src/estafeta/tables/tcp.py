@@ -9,9 +9,8 @@ import asyncio
 import re
 
 from estafeta.base import log
-from estafeta.tables.conversation import Conversation, Endpoint, Failure, Unreachable
-from estafeta.tables.source import is_utf8
-from estafeta.tables.table import Flags, Table, TableDown, TableError
+from estafeta.tables.conversation import Conversation, Endpoint, Failure, ServedTable, Unreachable
+from estafeta.tables.table import Flags, TableDown, TableError
 
 LONGEST_REPLY = 4096
 """Bytes, with the line end: tcp_table(5), "REPLY FORMAT"."""
@@ -20,16 +19,9 @@ _TO_ENCODE = re.compile(rb"[^!-$&-~]")
 _CODE = re.compile(rb"%(?:([0-9A-Fa-f]{2})|)")
 
 
-class TcpTable(Table):
-    indexed = False
-
+class TcpTable(ServedTable):
     def __init__(self, kind: str, name: str, flags: Flags) -> None:
-        self.spec = f"{kind}:{name}"
-        self._flags = flags
-        if flags.trusted:
-            raise TableError(
-                f"{self.spec} map is not allowed for security-sensitive data", "use a table that is a file of ours"
-            )
+        super().__init__(kind, name, flags)
         try:
             endpoint = Endpoint.inet(name)
         except ValueError as error:
@@ -37,8 +29,7 @@ class TcpTable(Table):
         self._server = Conversation(endpoint, limit=LONGEST_REPLY)
 
     async def get(self, key: str) -> str | None:
-        if self._flags.utf8 and not is_utf8(key):
-            log.warning(f"{self.spec}: non-UTF-8 key: malformed UTF-8 or invalid codepoint")
+        if not self._askable(key):
             return None
         question = b"get %b\n" % encoded(key.encode("utf-8", "surrogateescape"))
         try:
@@ -52,13 +43,7 @@ class TcpTable(Table):
         text = value.decode("utf-8", "surrogateescape")
         if code == b"400":
             raise TableDown(f"table {self.spec}: query error: {text}")
-        if self._flags.utf8 and not is_utf8(text):
-            log.warning(f'{self.spec}: key "{key}": non-UTF-8 value: malformed UTF-8 or invalid codepoint')
-            raise TableDown(f"table {self.spec}: query error: the value is not UTF-8")
-        return text
-
-    def close(self) -> None:
-        self._server.close()
+        return self._usable(key, text)
 
 
 async def _line(reader: asyncio.StreamReader) -> bytes:
