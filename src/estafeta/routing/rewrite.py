@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from estafeta.base import log
+from estafeta.config.compatibility import uses_legacy_default
 from estafeta.mail.address import quote_local
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 LOCAL, REMOTE = "local", "remote"
 """Contexts: complete with $myorigin and $mydomain, or with $remote_header_rewrite_domain."""
 
+PROGRAM = "trivial-rewrite"
+
 _STANDARD = re.compile(r"[^\x00-\x20()<>@,:;\\\"\[\]]+@[^\x00-\x20@.\[\]]+(?:\.[^\x00-\x20@.\[\]]+)+")
 """An address that no rule changes, as long as nobody asks about operators in it."""
 
@@ -26,7 +30,17 @@ _STANDARD = re.compile(r"[^\x00-\x20()<>@,:;\\\"\[\]]+@[^\x00-\x20@.\[\]]+(?:\.[
 class Rewriter:
     """The rules of one configuration."""
 
-    __slots__ = ("_append_domain", "_append_origin", "_origin", "_own", "_percent", "_remote", "_swap")
+    __slots__ = (
+        "_append_domain",
+        "_append_origin",
+        "_former",
+        "_knows_localhost",
+        "_origin",
+        "_own",
+        "_percent",
+        "_remote",
+        "_swap",
+    )
 
     def __init__(self, conf: Config) -> None:
         self._origin = conf.myorigin
@@ -36,11 +50,16 @@ class Rewriter:
         self._append_domain = conf.append_dot_mydomain
         self._swap = conf.swap_bangpath
         self._percent = conf.allow_percent_hack
+        self._former = uses_legacy_default(conf, "append_dot_mydomain")
+        classes = (conf.mydestination, conf.virtual_alias_domains, conf.virtual_mailbox_domains, conf.relay_domains)
+        self._knows_localhost = any("localhost" in map(str.lower, listed) for listed in classes)
 
     def rewrite(self, address: str, context: str = LOCAL, *, quoted: bool = False) -> str:
         """The address in standard form. `quoted`: it stood in quotes, so operators in it are plain characters."""
         if not address or _STANDARD.fullmatch(address):
             return address
+        if address.startswith("@") and ":" in address:
+            address = address.partition(":")[2]  # @a,@b:user@c: a route means nothing anymore. RFC 5321 Appendix C
         remote = context == REMOTE
         local, at, domain = address.rpartition("@")
         if not at:
@@ -49,8 +68,24 @@ class Rewriter:
                 origin = (self._remote if remote else self._origin) if remote or self._append_origin else ""
                 return f"{local}@{origin}" if origin else local
         own = self._remote if remote else (self._own if self._append_domain else "")
+        if self._former and not remote and domain and "." not in domain and not domain.startswith("["):
+            self._tell(domain)
         domain = complete_domain(domain, own)
         return f"{local}@{domain}" if local or domain else ""
+
+    def _tell(self, domain: str) -> None:
+        """The domain is completed because a former default says so. COMPATIBILITY_README, append_dot_mydomain."""
+        domain = "".join(char if char.isprintable() else "?" for char in domain)
+        remedy = ""
+        if domain.lower() == "localhost":
+            if self._knows_localhost:
+                return
+            remedy = '; please add "localhost" to mydestination or other address class'
+        log.info(
+            "using backwards-compatible default setting append_dot_mydomain=yes to rewrite "
+            f'"{domain}" to "{domain}.{self._own}"{remedy}',
+            PROGRAM,
+        )
 
     def without_domain(self, local: str) -> str:
         """What is left when this system's own domain is taken off: `a%b` -> a@b, `a!b` -> b@a, or `local` as it is."""

@@ -15,6 +15,7 @@ from estafeta.config.interfaces import local_addresses
 from estafeta.config.kinds import parse_words
 from estafeta.config.main_cf import ConfigError
 from estafeta.daemons.smtpd.footer import Dressing
+from estafeta.daemons.smtpd.former_defaults import FormerDefaults
 from estafeta.daemons.smtpd.ports import Gate, Resolved, Router
 from estafeta.daemons.smtpd.restrictions import index
 from estafeta.daemons.smtpd.restrictions.evaluate import Steps, compile_list
@@ -104,6 +105,8 @@ class Policy:
         self.verifier = Verifier(f"private/{conf.address_verify_service_name}", conf.ipc_timeout)
         self.probe_sender = ProbeSender(conf)
         self.postmaster = Postmaster(conf)
+        self.former = FormerDefaults.of(conf)
+        """Whose consequences the log tells; None where no former default is in force."""
         self.peers = Peers(resolver, lookup=conf.smtpd_peername_lookup)
         self.class_names = frozenset(conf.smtpd_restriction_classes)
         self.client = self._compile("smtpd_client_restrictions", "check_client_access")

@@ -33,6 +33,8 @@ async def refuse_recipient(check: Check) -> Refusal | None:
     for steps in policy.recipient_lists:
         refusal = await judge(check, steps, recipient, RECIPIENT)
         if refusal is not None:
+            if policy.former is not None and steps is policy.recipient:
+                policy.former.refused(check)
             return refusal
     if check.defer_if_permit is not None:
         return check.defer_if_permit
@@ -42,6 +44,8 @@ async def refuse_recipient(check: Check) -> Refusal | None:
         refusal = await _unlisted(check, reject_unlisted_recipient, recipient, RECIPIENT)
         if refusal is not None:
             return refusal
+    if policy.former is not None:
+        await policy.former.recipient(check)
     return None
 
 

@@ -35,6 +35,8 @@ async def etrn(session: Session, arguments: str) -> bytes:
         return session.refused(check, refusal)
     status = await session.policy.flush.send_site(domain)
     if status == OK:
+        if session.policy.former is not None:
+            session.policy.former.flushed(domain)
         return b"250 Queuing started\r\n"
     if status == DENIED:
         log.warning(f"reject: ETRN {domain[:100]}... from {session.client.namaddr}")

@@ -58,6 +58,8 @@ async def mail(session: Session, arguments: str) -> bytes:
         if refusal is not None:
             session.transaction = Transaction()
             return session.refused(check, refusal)
+    if session.policy.former is not None:
+        session.policy.former.sender(session, sender)
     transaction.sender = sender
     if not conf.smtpd_delay_open_until_valid_rcpt:
         return session.open_queue_id() or OK

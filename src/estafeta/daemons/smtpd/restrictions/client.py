@@ -9,7 +9,11 @@ from estafeta.net.peer import LATER, OK
 @restriction("permit_mynetworks")
 async def permit_mynetworks(check: Check) -> Verdict:
     """Permit clients in mynetworks."""
-    return await _permitted(check, "permit_mynetworks") if await check.session.in_mynetworks() else None
+    if not await check.session.in_mynetworks():
+        return None
+    if check.policy.former is not None:
+        check.policy.former.network(check)
+    return await _permitted(check, "permit_mynetworks")
 
 
 @restriction("permit_sasl_authenticated")

@@ -62,6 +62,7 @@ class Check:
     """What is being judged: a session at one point of its dialogue (`where`: CONNECT, EHLO, MAIL, RCPT, DATA ...)."""
 
     __slots__ = (
+        "afterwards",
         "defer_if_permit",
         "defer_if_reject",
         "depth",
@@ -93,6 +94,8 @@ class Check:
         self.kind = ""
         """... and what that is: `Sender address`."""
         self.depth = 0
+        self.afterwards = ""
+        """A line to log after a refusal."""
 
     def log(self, action: str, text: str) -> None:
         """`NOQUEUE: reject: RCPT from host[addr]: text; from=<> to=<> proto=ESMTP helo=<>`."""

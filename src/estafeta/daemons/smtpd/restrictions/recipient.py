@@ -19,6 +19,8 @@ async def authorized(check: Check) -> bool:
     resolved = await policy.resolve(address)
     if resolved.routed and not policy.conf.allow_untrusted_routing:
         return False
+    if policy.former is not None:
+        policy.former.destination(check, resolved.address_class)
     return resolved.address_class != "default"
 
 
