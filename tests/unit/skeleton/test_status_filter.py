@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from estafeta.base import log
 from estafeta.mail.outcome import Bounced, Deferred, Outcome, Sent
 from estafeta.skeleton.status_filter import StatusFilter
 
@@ -21,14 +19,6 @@ RULES = r"""
 /^5\.0\.3 /       5.9.9
 /^5\.0\.4 /       5.1 half
 """
-
-
-@pytest.fixture
-def said() -> Iterator[list[str]]:
-    lines: list[str] = []
-    before = log.install(lambda level, text, program: lines.append(text))
-    yield lines
-    log.install(before)
 
 
 @pytest.fixture

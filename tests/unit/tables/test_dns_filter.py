@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 
 import pytest
 
-from estafeta.base import log
 from estafeta.net.dns import Answer, DnsDown, Dropped
 from estafeta.tables.dns_filter import DnsReplyFilter
 
 MX = Answer("a.test", "b.test", "MX", ("10 one.test", "20 two.test"), 300)
 A = Answer("a.test", "a.test", "A", ("192.0.2.1",), 60)
-
-
-@pytest.fixture
-def said() -> Iterator[list[str]]:
-    lines: list[str] = []
-    before = log.install(lambda level, text, program: lines.append(text))
-    yield lines
-    log.install(before)
 
 
 def filtered(table: str, answer: Answer) -> Answer:

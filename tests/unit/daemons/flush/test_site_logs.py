@@ -4,22 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.unit.conftest import Clock
 
 from estafeta.base import log
 from estafeta.daemons.flush.site_logs import SiteLogs
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

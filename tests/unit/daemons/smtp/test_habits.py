@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from estafeta.base import log
 from estafeta.config.instance import Config
 from estafeta.daemons.smtp.errors import NoTable
 from estafeta.daemons.smtp.habits import Habits
 from estafeta.daemons.smtp.mx import Server
 
 HERE = "192.0.2.1"
-
-
-@pytest.fixture
-def said() -> Iterator[list[str]]:
-    lines: list[str] = []
-    before = log.install(lambda level, text, program: lines.append(text))
-    yield lines
-    log.install(before)
 
 
 def habits(*, lmtp: bool = False, verbose: bool = False, **settings: Any) -> Habits:

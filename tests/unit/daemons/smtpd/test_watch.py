@@ -3,20 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 
-import pytest
-
-from estafeta.base import log
 from estafeta.daemons.smtpd.watch import Watched
-
-
-@pytest.fixture
-def said() -> Iterator[list[str]]:
-    lines: list[str] = []
-    before = log.install(lambda level, text, program: lines.append(text))
-    yield lines
-    log.install(before)
 
 
 def test_both_sides_line_by_line(said: list[str]) -> None:

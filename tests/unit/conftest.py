@@ -1,4 +1,4 @@
-"""What the table tests share: a loop for one question, a clock to turn, and the log as a list."""
+"""What unit tests of many rooms share: the log as a list, and a clock to turn."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Clock:
     """Seconds, turned by hand."""
 
     def __init__(self) -> None:
-        self.now = 1000.0
+        self.now = 1_000_000.0
 
     def __call__(self) -> float:
         return self.now
@@ -22,6 +22,15 @@ class Clock:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
+
+
+@pytest.fixture
+def said() -> Iterator[list[str]]:
+    """The texts that are logged."""
+    lines: list[str] = []
+    before = log.install(lambda level, text, program: lines.append(text))
+    yield lines
+    log.install(before)
 
 
 @pytest.fixture
