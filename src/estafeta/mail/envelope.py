@@ -30,7 +30,7 @@ class Recipient(msgspec.Struct, array_like=True):
 
 
 def implied_orcpt(original: str) -> str:
-    """The original recipient, RFC 3461 4.2, of whom nothing else is said: an address in internal form, with its type."""
+    """The original recipient of whom nothing else is said, with its type; internal form in. RFC 3461 4.2."""
     return f"{'rfc822' if original.isascii() else 'utf-8'};{quote(original)}"
 
 

@@ -10,7 +10,7 @@ Time is linear: a body is searched for line beginnings with two hyphens only, an
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import Enum
 from typing import NamedTuple
 
@@ -220,3 +220,13 @@ class Walk:
         self._part = None
         self._fields = None if last else []
         yield Event(Kind.BOUNDARY, line, None)
+
+
+def headers_ascii(pieces: Iterable[bytes]) -> bool:
+    """Whether all headers of a message are ASCII, those of its parts and of the messages in it as well. RFC 6532 3."""
+    walk = Walk()
+    for piece in pieces:
+        for event in walk.feed(piece):
+            if event.kind is Kind.HEADER and not event.data.isascii():
+                return False
+    return all(event.kind is not Kind.HEADER or event.data.isascii() for event in walk.finish())

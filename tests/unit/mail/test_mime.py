@@ -8,7 +8,7 @@ from email import message_from_bytes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from estafeta.mail.mime import LONGEST_LINE, Kind, Walk
+from estafeta.mail.mime import LONGEST_LINE, Kind, Walk, headers_ascii
 from estafeta.mail.seven_bit import SevenBit, quoted_printable, seven_bit
 
 LINES = st.sampled_from(
@@ -147,3 +147,10 @@ def test_soft_breaks_never_cut_a_code() -> None:
     out = quoted_printable(b"\xff" * 100 + b"\r\n" + b"x" * 74 + b"\r\n")
     assert all(len(line) <= 76 for line in out.split(b"\r\n"))
     assert out.split(b"\r\n")[-3:] == [b"x" * 73 + b"=", b"x", b""]
+
+
+def test_headers_of_messages_within_count_as_headers() -> None:
+    report = b"Content-Type: message/global\r\n\r\nSubject: se\xc3\xb1al\r\n\r\nx\r\n"
+    assert not headers_ascii([report])
+    assert not headers_ascii([report[:30], report[30:]])
+    assert headers_ascii([b"Subject: x\r\n\r\nse\xc3\xb1al\r\n"])

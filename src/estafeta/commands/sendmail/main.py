@@ -163,9 +163,9 @@ class _Caller:
 
 
 def _full_name(request: Request, who: _Caller) -> str:
-    """-F, or NAME, or the account's comment: `&` in it stands for the login name."""
-    for given in (request.full_name, os.environ.get("NAME")):
-        if given is not None and given.strip():
+    """-F, or NAME, or the account's comment: `&` in it stands for the login name. `-F ""`: none."""
+    for given in (request.full_name, os.environ.get("NAME") or None):
+        if given is not None:
             return _clean(" ".join(given.split()))
     name = who.gecos.partition(",")[0].replace("&", who.login.capitalize())
     return _clean(" ".join(name.split()))

@@ -18,6 +18,7 @@ from estafeta.daemons.smtp.connection import Connection, Manner
 from estafeta.daemons.smtp.errors import Broken, Failure, said
 from estafeta.daemons.smtp.letter import Content, Letter, Unreadable
 from estafeta.daemons.smtp.sending import prepare, send_content
+from estafeta.mail.mime import headers_ascii
 from estafeta.mail.outcome import Sent
 from estafeta.queue.record import Damaged
 from estafeta.wire.smtp.client import mail_command, rcpt_command, xforward_commands
@@ -108,12 +109,17 @@ def _unsuitable(connection: Connection, letter: Letter, reader: Content) -> Fail
 
 
 def _needs_utf8(letter: Letter, reader: Content) -> bool:
-    """Whether an address or a header line is in fact not ASCII. RFC 6531 3.2 is about these only."""
+    """Whether an address or a header line is in fact not ASCII. RFC 6531 3.2 is about these only.
+
+    A message in the message counts as well, so that the report of one that needed SMTPUTF8 needs it, too.
+    """
     delivery = letter.delivery
     if not letter.sender.isascii() or any(not letter.recipients[i].address.isascii() for i in letter.left):
         return True
     try:
-        return not (reader.head(delivery.place) if letter.head is None else letter.head).isascii()
+        if not (reader.head(delivery.place) if letter.head is None else letter.head).isascii():
+            return True
+        return not headers_ascii(reader.pieces(delivery.place))
     except (OSError, Damaged) as error:
         raise Unreadable(str(error)) from error
 

@@ -27,7 +27,7 @@ async def address_in(session: Session, verb: str, path: str, *, utf8: bool, empt
 
 
 def as_written(path: str, address: str) -> str:
-    """How the client wrote a recipient, for its ORCPT, where that is not the usual form of the address. RFC 3461 4.2."""
+    """How the client wrote a recipient, for its ORCPT, where that is not the usual form. RFC 3461 4.2."""
     written = path[1:-1] if path.startswith("<") and path.endswith(">") else path
     return f"rfc822;{written}" if written != quote(address) and written.isascii() and written.isprintable() else ""
 
