@@ -135,15 +135,8 @@ class Syslog:
                 self._socket = None
 
     def _connect(self) -> bool:
-        link = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        try:
-            link.connect(self._path)
-        except OSError:
-            link.close()
-            return False
-        link.settimeout(1)
-        self._socket = link
-        return True
+        self._socket = _linked(self._path)
+        return self._socket is not None
 
 
 class Postlog:
@@ -160,15 +153,8 @@ class Postlog:
         """Whether somebody reads the service's socket."""
         if self._socket is not None:
             return True
-        link = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        try:
-            link.connect(self._path)
-        except OSError:
-            link.close()
-            return False
-        link.settimeout(1)
-        self._socket = link
-        return True
+        self._socket = _linked(self._path)
+        return self._socket is not None
 
     def write(self, lines: Lines, host: str) -> None:
         if not self.reachable():
@@ -206,3 +192,15 @@ def open_maillog(conf: Config) -> int:
 def allowed(path: str, prefixes: Sequence[str]) -> bool:
     """Whether the file is one of the prefixes or below one of them."""
     return any(path == prefix.rstrip("/") or path.startswith(prefix.rstrip("/") + "/") for prefix in prefixes)
+
+
+def _linked(path: str) -> socket.socket | None:
+    """A way to say datagrams to a local socket; None while nobody reads it."""
+    link = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        link.connect(path)
+    except OSError:
+        link.close()
+        return None
+    link.settimeout(1)
+    return link
