@@ -129,6 +129,10 @@ def test_rewrite_entry_has_its_own_settings() -> None:
     assert at_once(rules.resolve("a@other.example")).nexthop == "[gw.example]"
 
 
+def test_a_route_is_taken_off() -> None:
+    assert routing().rewritten("@x.example,@y.example:a@b.example") == "a@b.example"
+
+
 def test_own_addresses() -> None:
     import ipaddress
 
