@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from estafeta.commands.help import answer_help
+
 
 class UsageError(Exception):
     """A letter that the command does not know, or one whose value is missing; it is on standard error already."""
@@ -19,8 +21,9 @@ class Option(NamedTuple):
 def parse_options(program: str, words: Sequence[str], letters: str) -> tuple[list[Option], list[str]]:
     """`letters` as for getopt: `q:` takes a value. Returns the options in order and the remaining words.
 
-    Raises UsageError, after naming the letter on standard error.
+    Raises UsageError, after naming the letter on standard error. `--help` alone is answered here, and ends the command.
     """
+    answer_help(program, words)
     found: list[Option] = []
     rest = list(words)
     while rest and rest[0].startswith("-") and rest[0] != "-":

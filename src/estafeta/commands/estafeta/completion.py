@@ -1,4 +1,4 @@
-"""`estafeta completion bash|zsh`: what a shell needs to complete our commands and parameter names.
+"""`estafeta completion bash|zsh|fish`: what a shell needs to complete our commands and parameter names.
 
     source <(estafeta completion bash)
 
@@ -8,7 +8,9 @@ postconf's parameter names are asked from postconf itself, so they are those of 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+
+from estafeta.commands.help import HELP
 
 POSTFIX = "start start-fg stop abort reload status check flush set-permissions logrotate"
 
@@ -23,7 +25,7 @@ _estafeta() {{
     case $command in
         estafeta) choices="{commands}" ;;
         up) choices="--dir --port --domain --help" ;;
-        completion) choices="bash zsh" ;;
+        completion) choices="bash zsh fish" ;;
         postfix) choices="{postfix}" ;;
         postconf) choices="$(postconf -dH 2>/dev/null)" ;;
         postsuper) choices="-d -e -f -h -H -p -r -s -S ALL hold incoming active deferred maildrop" ;;
@@ -32,11 +34,11 @@ _estafeta() {{
     esac
     COMPREPLY=($(compgen -W "$choices" -- "$word"))
 }}
-complete -F _estafeta estafeta postfix postconf postsuper postqueue
+complete -F _estafeta estafeta {installed}
 """
 
 ZSH = """\
-#compdef estafeta postfix postconf postsuper postqueue
+#compdef estafeta {installed}
 _estafeta() {{
     local command=$service
     if [[ $command == estafeta ]]; then
@@ -46,7 +48,7 @@ _estafeta() {{
     if [[ $words[CURRENT-1] == -c || $words[CURRENT-1] == --dir ]]; then _files -/; return; fi
     case $command in
         up) compadd -- --dir --port --domain --help ;;
-        completion) compadd bash zsh ;;
+        completion) compadd bash zsh fish ;;
         postfix) compadd {postfix} ;;
         postconf) compadd -- ${{(f)"$(postconf -dH 2>/dev/null)"}} ;;
         postsuper) compadd -- -d -e -f -h -H -p -r -s -S ALL hold incoming active deferred maildrop ;;
@@ -54,10 +56,23 @@ _estafeta() {{
         *) _files ;;
     esac
 }}
-compdef _estafeta estafeta postfix postconf postsuper postqueue
+compdef _estafeta estafeta {installed}
 """
 
-SHELLS = {"bash": BASH, "zsh": ZSH}
+FISH = """\
+complete -c estafeta -n __fish_use_subcommand -f -a "{commands}"
+complete -c estafeta -n "__fish_seen_subcommand_from up" -l dir -l port -l domain -l help
+complete -c estafeta -n "__fish_seen_subcommand_from completion" -f -a "bash zsh fish"
+for command in {installed}
+    complete -c $command -l help -d "what it does, and its options"
+end
+complete -c postfix -f -a "{postfix}"
+complete -c postconf -f -a "(postconf -dH 2>/dev/null)"
+complete -c postsuper -f -a "-d -e -f -h -H -p -r -s -S ALL hold incoming active deferred maildrop"
+complete -c postqueue -f -a "-p -j -f -i -s"
+"""
+
+SHELLS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
 
 
 def main(words: Sequence[str], commands: Sequence[str]) -> int:
@@ -65,5 +80,10 @@ def main(words: Sequence[str], commands: Sequence[str]) -> int:
     if len(words) != 1 or words[0] not in SHELLS:
         sys.stderr.write(f"usage: estafeta completion {'|'.join(SHELLS)}\n")
         return 64
-    sys.stdout.write(SHELLS[words[0]].format(commands=" ".join(commands), postfix=POSTFIX))
+    sys.stdout.write(script(words[0], commands))
     return 0
+
+
+def script(shell: str, commands: Iterable[str]) -> str:
+    """What the shell is to read; `commands` are those of estafeta itself."""
+    return SHELLS[shell].format(commands=" ".join(commands), postfix=POSTFIX, installed=" ".join(sorted(HELP)))

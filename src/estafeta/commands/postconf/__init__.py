@@ -11,6 +11,8 @@ import os
 import ssl
 import sys
 
+from estafeta.commands.help import answer_help
+
 from ...config.expand import ExpandError
 from ...config.instance import default_directory
 from ...config.main_cf import ConfigError
@@ -35,6 +37,7 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.flush()
         print(f"{program}: {text}", file=sys.stderr)
 
+    answer_help("postconf", sys.argv[1:] if argv is None else argv)
     try:
         request = parse(sys.argv[1:] if argv is None else argv, program)
         return _run(request, lambda text: say(f"warning: {text}"))

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 
 from estafeta.base import log
 from estafeta.commands import postdrop
+from estafeta.commands.help import answer_help
 from estafeta.commands.sendmail import request as requests
 from estafeta.commands.sendmail.message import Input, recipients_in
 from estafeta.commands.sendmail.request import Fatal, Request, complain
@@ -35,6 +36,7 @@ def main(words: list[str] | None = None, name: str = "") -> int:
     log.install(lambda level, text, program: complain(name, log.PREFIX[level] + text))
     try:
         arguments = list(sys.argv[1:] if words is None else words)
+        answer_help(name, arguments)
         path = requests.config_of(name, arguments)
         if path:
             os.environ["MAIL_CONFIG"] = os.path.dirname(path) or "." if os.path.isfile(path) else path

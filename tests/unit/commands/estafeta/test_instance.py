@@ -80,7 +80,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_bash_completes(words: str, expected: str) -> None:
-    script = completion.BASH.format(commands=" ".join([*COMMANDS, *OWN]), postfix=completion.POSTFIX)
+    script = completion.script("bash", [*COMMANDS, *OWN])
     typed = words.split()
     asked = f'COMP_WORDS=({words}); COMP_CWORD={len(typed) - 1}; _estafeta; echo "${{COMPREPLY[*]}}"'
     done = subprocess.run(["bash", "-c", f"{script}\n{asked}"], capture_output=True, text=True, check=True, timeout=20)
