@@ -92,7 +92,9 @@ def _is_allowed(conf: Config, users: tuple[str, ...]) -> bool:
 def show(lines: Iterable[str]) -> None:
     out = sys.stdout
     for line in lines:
-        out.write(line.encode("utf-8", "surrogateescape").decode("utf-8", "replace") + "\n")
+        if not line.isascii():
+            line = line.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        out.write(line + "\n")
     out.flush()
 
 

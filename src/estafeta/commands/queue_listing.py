@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from estafeta.mail.address import quote
 from estafeta.services.showq import Shown
@@ -15,6 +16,9 @@ WIDTH = 78
 
 SHORT_HEADER = "-Queue ID-  --Size-- ----Arrival Time---- -Sender/Recipient-------"
 LONG_HEADER = "----Queue ID----- --Size-- ---Arrival Time---- --Sender/Recipient------"
+_ctime = lru_cache(time.ctime)
+_quoted = lru_cache(1024)(quote)
+"""A long queue names the same moments, senders and hosts again and again."""
 MARKS = {"active": "*", "hold": "!"}
 
 
@@ -24,8 +28,7 @@ def traditional(messages: Iterable[Shown], *, long_ids: bool) -> Iterator[str]:
     for message in messages:
         if not count:
             yield LONG_HEADER if long_ids else SHORT_HEADER
-        yield from _message(message, long_ids)
-        yield ""
+        yield "\n".join(_message(message, long_ids)) + "\n"
         count += 1
         size += message.size
     if not count:
@@ -36,8 +39,8 @@ def traditional(messages: Iterable[Shown], *, long_ids: bool) -> Iterator[str]:
 
 def _message(message: Shown, long_ids: bool) -> Iterator[str]:
     name = message.queue_id + MARKS.get(message.queue, "") + ("#" if message.forced_expire else "")
-    arrived = time.ctime(message.arrived)
-    sender = quote(message.sender) or "MAILER-DAEMON"
+    arrived = _ctime(int(message.arrived))
+    sender = _quoted(message.sender) or "MAILER-DAEMON"
     if long_ids:
         yield f"{name:<17} {message.size:8d} {arrived[:19]} {sender}"
     else:
@@ -48,14 +51,14 @@ def _message(message: Shown, long_ids: bool) -> Iterator[str]:
         if reason and reason != before:
             yield f"({reason})".rjust(WIDTH)
         before = reason
-        yield indent + quote(address)
+        yield indent + _quoted(address)
 
 
 def as_json(messages: Iterable[Shown]) -> Iterator[str]:
     """One line for each message: the objects of `postqueue -j`."""
     for message in messages:
         recipients = [
-            {"address": quote(address), **({"delay_reason": reason} if reason else {})}
+            {"address": _quoted(address), **({"delay_reason": reason} if reason else {})}
             for address, reason in message.recipients
         ]
         shown = {
@@ -64,7 +67,7 @@ def as_json(messages: Iterable[Shown]) -> Iterator[str]:
             "arrival_time": int(message.arrived),
             "message_size": message.size,
             "forced_expire": message.forced_expire,
-            "sender": quote(message.sender) or "MAILER-DAEMON",
+            "sender": _quoted(message.sender) or "MAILER-DAEMON",
             "recipients": recipients,
         }
         yield json.dumps(shown, ensure_ascii=False)

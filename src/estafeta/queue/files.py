@@ -22,6 +22,8 @@ from estafeta.queue.spool import MessageGone, Reader
 
 SYNCFS_FROM = 8
 """A batch of this many files is made durable with one syncfs instead of one fsync each."""
+READ_AT_ONCE = 65536
+"""Bytes. A shorter file costs a listing one read."""
 AMENDMENTS_LIMIT = 65536
 """Bytes of amendments, beyond the size of the record itself, after which a file is written anew."""
 
@@ -89,6 +91,44 @@ class MessageFiles:
             raise record.Damaged(f"{path}: the envelope is unreadable: {error}") from error
         finally:
             os.close(fd)
+
+    def names(self, queue: str) -> Iterator[tuple[str, str]]:
+        """(queue id, path) of every message file of a queue, in no order: `listing` without a look at each file."""
+        folders = [queue]
+        while folders:
+            folder = folders.pop()
+            try:
+                entries = list(os.scandir(self._full(folder)))
+            except FileNotFoundError:
+                continue
+            for entry in entries:
+                name = entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    if len(name) == 1:
+                        folders.append(f"{folder}/{name}")
+                elif name.isalnum() and entry.is_file(follow_symlinks=False):
+                    yield name, f"{folder}/{name}"
+
+    def envelope(self, path: str) -> Envelope:
+        """The envelope as it stands now, for who only looks. A small file is read in one go. Raises as `load` does."""
+        try:
+            fd = os.open(self._full(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError as error:
+            raise MessageGone(error.errno, error.strerror, path) from error
+        try:
+            data = os.read(fd, READ_AT_ONCE)
+        finally:
+            os.close(fd)
+        if len(data) < READ_AT_ONCE:
+            header = record.parse_header(data)
+            end = header.size
+            # With something behind the record, or damage, `load` is the judge.
+            if end == len(data) and record.intact(header, (memoryview(data)[record.HEADER_SIZE :],)):
+                try:
+                    return envelopes.decode(memoryview(data)[end - header.envelope :])
+                except (msgspec.DecodeError, msgspec.ValidationError) as error:
+                    raise record.Damaged(f"{path}: the envelope is unreadable: {error}") from error
+        return self.load(path)[1]
 
     def store(self, queue: str, moves: Sequence[tuple[Place, Envelope]]) -> list[Place]:
         """Put messages into a queue, with these envelopes, as one batch. All durable on return, or OSError.

@@ -87,11 +87,11 @@ def listing(directory: str = ".") -> Iterator[Shown]:
             yield message
     files = MessageFiles(directory=directory, hash_names=(), hash_depth=0)
     for queue in ("deferred", "hold"):
-        for queue_id, _, path in files.listing(queue):
+        for queue_id, path in files.names(queue):
             if queue_id in seen:
                 continue
             try:
-                _, envelope = files.load(path)
+                envelope = files.envelope(path)
             except MessageGone:
                 continue
             except Damaged as error:
