@@ -10,9 +10,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from estafeta.net.tls.peer import TlsPeer
+
+if TYPE_CHECKING:
+    from estafeta.net.tls.server import ServerTls
 
 READ_LIMIT = 256 * 1024
 """Bytes held before the transport is told to stop reading."""
@@ -178,6 +181,29 @@ class Stream(asyncio.Protocol):
         while not self._held and not self._eof:
             await self._wait()
         return bool(self._held)
+
+    async def start_tls(self, server: ServerTls, timeout: float, watch: Callable[[Any], None] | None = None) -> TlsPeer:
+        """Flush, and go on in TLS, as the server. Unread input is taken for the client's handshake: what came in the
+        clear and does not belong there is to be thrown away before. `timeout`: seconds for all of it.
+
+        Raises TlsError, PeerGone, TimeoutError, and TableDown of tls_server_sni_maps. After that nothing can be said
+        any more: close. `watch` is called with OpenSSL's SSL before the handshake begins, for tracing.
+        """
+        from estafeta.net.tls.layer import HandshakeLost, TlsLayer
+
+        self.flush()
+        if self.gone:
+            raise PeerGone("lost connection")
+        layer = TlsLayer(server, self, self._transport)
+        try:
+            tls = await layer.handshake(self.take_pending(), timeout, watch)
+        except HandshakeLost:
+            raise PeerGone("lost connection") from None
+        self._transport = layer
+        self._paused_reading = False
+        self.tls = tls
+        layer.begin()
+        return tls
 
     @property
     def gone(self) -> bool:

@@ -41,3 +41,5 @@ class TlsPeer:
     """The name that the client asked for (SNI), if it did."""
     channel_binding: bytes = b""
     """tls-exporter (RFC 9266) or tls-unique data, for SCRAM-*-PLUS; may be empty."""
+    problem: int = 0
+    """Why its certificate is not trusted, by X509_get_verify_result's numbers; 0 if it is."""
