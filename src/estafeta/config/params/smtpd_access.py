@@ -174,45 +174,37 @@ class SmtpdPolicy:
     smtpd_policy_service_default_action = text(
         "451 4.3.5 Server configuration problem",
         "The action to take when a policy server cannot be asked.",
-        pending=True,
     )
     smtpd_policy_service_timeout = seconds(
         "100s",
         "How long to wait for a policy server to connect, take a request, and answer.",
         least=1,
-        pending=True,
     )
     smtpd_policy_service_max_idle = seconds(
         "300s",
         "How long an unused connection to a policy server is kept.",
         least=1,
-        pending=True,
     )
     smtpd_policy_service_max_ttl = seconds(
         "1000s",
         "How old a connection to a policy server may become.",
         least=1,
-        pending=True,
     )
     smtpd_policy_service_request_limit = number(
         "0",
         "How many requests are sent over one connection to a policy server. 0 sets no limit.",
-        pending=True,
     )
     smtpd_policy_service_try_limit = number(
         "2",
         "How often a request to a policy server is tried before the default action is taken.",
         least=1,
-        pending=True,
     )
     smtpd_policy_service_retry_delay = seconds(
         "1s",
         "The pause between two tries of a request to a policy server.",
         least=1,
-        pending=True,
     )
     smtpd_policy_service_policy_context = text(
         "",
         "A text that is sent along with each request, so that one policy server can tell services apart.",
-        pending=True,
     )

@@ -19,9 +19,11 @@ from estafeta.daemons.smtpd.former_defaults import FormerDefaults
 from estafeta.daemons.smtpd.ports import Gate, Resolved, Router
 from estafeta.daemons.smtpd.restrictions import index
 from estafeta.daemons.smtpd.restrictions.evaluate import Steps, compile_list
+from estafeta.daemons.smtpd.sasl import Sasl
 from estafeta.daemons.smtpd.space import Space
 from estafeta.net.dns import Resolver
 from estafeta.net.peer import Peers
+from estafeta.net.policy_client import PolicyClient, PolicyService
 from estafeta.services.flush import FlushClient
 from estafeta.services.postmaster import Postmaster
 from estafeta.services.verify import ProbeSender, Verifier
@@ -84,6 +86,7 @@ class Policy:
         self.routing = routing
         self.resolver = resolver
         self._access: dict[str, Maps] = {}
+        self._policy_clients: dict[PolicyService, PolicyClient] = {}
         self._classes: dict[str, Steps] = {}
         self.value_lists: dict[tuple[str, str], Steps] = {}
         """Restriction lists that access tables gave as values."""
@@ -128,6 +131,8 @@ class Policy:
             self.client or self.helo or self.sender or conf.smtpd_reject_unlisted_sender
         )
         """Whether RCPT has to ask lists that belong to earlier commands."""
+        self.sasl = Sasl.open(conf)
+        """How clients log in; None where they cannot."""
         self.discard_keywords = frozenset(word.upper() for word in conf.smtpd_discard_ehlo_keywords)
         self.discard_maps = Maps.open(
             conf.smtpd_discard_ehlo_keyword_address_maps, name="smtpd_discard_ehlo_keyword_address_maps"
@@ -198,6 +203,18 @@ class Policy:
             maps = self._access[spec] = Maps.open([spec], name=spec)
         return maps
 
+    def policy_client(self, service: PolicyService) -> PolicyClient:
+        """The connections to a policy server, shared by all restrictions that name it with the same settings."""
+        client = self._policy_clients.get(service)
+        if client is None:
+            client = self._policy_clients[service] = PolicyClient(service, self.resolver)
+        return client
+
+    def hang_up(self) -> None:
+        """Close the connections to policy servers."""
+        for client in self._policy_clients.values():
+            client.close()
+
     async def resolve(self, address: str) -> Resolved:
         """Where mail for an address as the client gave it would go. Raises TableDown."""
         return await self.routing.resolve(self.routing.rewritten(address) or address)  # `@` is not the empty address
@@ -224,7 +241,13 @@ class Policy:
         )
 
     def ehlo_keywords(
-        self, discard: frozenset[str], *, xclient: bool = False, xforward: bool = False, xverp: bool = False
+        self,
+        discard: frozenset[str],
+        *,
+        xclient: bool = False,
+        xforward: bool = False,
+        xverp: bool = False,
+        auth: Sequence[str] = (),
     ) -> list[str]:
         """The lines after the host name in the reply to EHLO."""
         conf = self.conf
@@ -232,6 +255,8 @@ class Policy:
         if not conf.disable_vrfy_command:
             offered["VRFY"] = ""
         offered["ETRN"] = ""
+        if "AUTH" not in discard:
+            offered |= dict.fromkeys(auth, "")
         if xclient:
             offered["XCLIENT"] = f"XCLIENT {' '.join(XCLIENT)}"
         if xforward:

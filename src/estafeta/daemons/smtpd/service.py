@@ -48,6 +48,15 @@ class SmtpdService(Service):
     async def start(self) -> None:
         """Open the journal, as the user whose it is."""
         await self._intake.start(NoticeSender())
+        for policy in self._policies():
+            if policy.sasl is not None:
+                await policy.sasl.authenticator.start()
+
+    def _policies(self) -> list[Policy]:
+        """Each with an authenticator of its own."""
+        if self._stress is None or self._impatient.sasl is self._policy.sasl:
+            return [self._policy]
+        return [self._policy, self._impatient]
 
     def client(self, release: Callable[[], None]) -> asyncio.BaseProtocol:
         return Stream(opened=lambda stream: self._opened(stream, release))
@@ -67,6 +76,10 @@ class SmtpdService(Service):
             task.exception()  # the session has logged it
 
     async def stop(self) -> None:
+        self._policy.hang_up()
         await self._policy.postmaster.stop()
+        for policy in self._policies():
+            if policy.sasl is not None:
+                await policy.sasl.authenticator.stop()
         await self._resolver.close()
         await self._intake.stop()

@@ -18,6 +18,7 @@ class Transaction:
     """Begins with the session, and anew after each message, RSET, HELO and EHLO."""
 
     __slots__ = (
+        "__weakref__",
         "bcc",
         "chunks",
         "content_filter",
@@ -27,6 +28,8 @@ class Transaction:
         "envid",
         "headers",
         "hold",
+        "instance",
+        "login_sender",
         "over_limit",
         "queue_id",
         "recipients",
@@ -61,6 +64,10 @@ class Transaction:
         self.redirect = ""
         self.bcc: list[str] = []
         self.headers: list[str] = []
+        self.instance = 0
+        """Its number, for policy servers; given when one is asked first."""
+        self.login_sender = ""
+        """Who MAIL AUTH= says has sent it first."""
         self.submission: Submission | None = None
         self.chunks: object = None
         """What BDAT keeps between its chunks."""

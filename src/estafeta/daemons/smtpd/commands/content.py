@@ -94,6 +94,7 @@ class Incoming:
                 return bare_newline(session, "END-OF-MESSAGE")
             log.info(f"{transaction.queue_id}: bare <LF> received after {session.where} from {session.client.namaddr}")
         if policy.end_of_data:
+            transaction.size = self.size
             check = last_check(session, "END-OF-MESSAGE")
             refusal = await judge(check, policy.end_of_data, "END-OF-MESSAGE", "End-of-data")
             refusal = refusal or check.defer_if_permit
@@ -162,9 +163,13 @@ def received(session: Session, arrived: float) -> str:
         protocol = session.protocol
         if transaction.smtputf8:
             protocol = "UTF8" + protocol.removeprefix("E")
+        login = ""
+        if session.login:
+            protocol += "A"
+            login = f"\t(Authenticated sender: {session.login})\r\n" if conf.smtpd_sasl_authenticated_header else ""
         lead = (
             f"Received: from {session.helo or client.name} ({client.name} [{address}])\r\n"
-            f"\tby {conf.myhostname} ({conf.mail_name}) with {protocol} id {transaction.queue_id}"
+            f"{login}\tby {conf.myhostname} ({conf.mail_name}) with {protocol} id {transaction.queue_id}"
         )
     if transaction.count == 1:
         return f"{lead}\r\n\tfor <{quote(transaction.recipients[0].address)}>; {_dates.at(arrived)}\r\n"
@@ -188,6 +193,8 @@ async def _is_local(session: Session) -> bool:
         if word == "permit_inet_interfaces" and session.is_own_host():
             return True
         if word == "permit_mynetworks" and await session.in_mynetworks():
+            return True
+        if word == "permit_sasl_authenticated" and session.login:
             return True
         if word == "check_address_map" or ":" in word:
             table = next(words, "fail:local_header_rewrite_clients") if word == "check_address_map" else word

@@ -18,7 +18,9 @@ async def permit_mynetworks(check: Check) -> Verdict:
 
 @restriction("permit_sasl_authenticated")
 async def permit_sasl_authenticated(check: Check) -> Verdict:
-    """Permit clients that logged in. Nobody can yet: SASL is not offered."""
+    """Permit clients that have logged in."""
+    if check.session.login and check.policy.sasl is not None:
+        return await _permitted(check, "permit_sasl_authenticated")
     return None
 
 

@@ -200,7 +200,6 @@ NOT_YET: dict[str, bool] = {
     "reject_rhsbl_recipient": True,
     "permit_dnswl_client": True,
     "permit_rhswl_client": True,
-    "check_policy_service": True,
     "check_ccert_access": True,
     "check_sasl_access": True,
     "check_client_a_access": True,
