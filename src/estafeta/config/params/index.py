@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import cache
 
 from ..kinds import Parameter
+from .accounts import Accounts
 from .bounce import Bounce, Notices, Verp
 from .client_group import ClientGroup
 from .group import declarations, members
@@ -85,6 +86,7 @@ class Parameters(
     SmtpdReplies,
     SmtpdPolicy,
     SmtpdSasl,
+    Accounts,
     SmtpdTls,
     TlsLibrary,
     LookupTables,

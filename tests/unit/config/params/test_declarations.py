@@ -18,6 +18,10 @@ FACTS = Path(__file__).with_name("parameters.tsv")
 OTHER_DEFAULT = {"mail_name": "Estafeta", "mynetworks": ""}
 
 OWN = {
+    "estafeta_auth_cache_time",
+    "estafeta_auth_failure_delay",
+    "estafeta_auth_queue",
+    "estafeta_auth_threads",
     "estafeta_large_message",
     "estafeta_mailbox_sync",
     "estafeta_progress_sync",
