@@ -402,11 +402,6 @@ class ActiveQueue:
     def left(self, message: Message) -> None:
         """A message is not active any more."""
         del self.active[message.queue_id]
-        # Message, job and peers name one another. The collector looks at what has lived for a while very rarely: a
-        # hundred thousand messages that were put off would stay in memory.
-        for job in message.jobs.values():
-            job.dissolve()
-        message.jobs.clear()
         if message.envelope.trace & TRACE_PROBE:
             self.probes -= 1
         if len(self.incoming) or len(self.deferred):

@@ -100,12 +100,6 @@ class Job:
         limits = self.transport.limits
         return self.chosen + self.remaining >= limits.minimum_slots * limits.slot_cost and self.remaining > 1
 
-    def dissolve(self) -> None:
-        """Its message is finished: name nobody any more."""
-        self.peers.clear()
-        self.fresh.clear()
-        self.ready.clear()
-
 
 class Transport:
     """The scheduler of one transport."""
