@@ -113,8 +113,6 @@ class PasswdFile(Source):
             # Somebody's stored password, always the same one for the same name: so nothing tells that nobody is there.
             digest = hmac.digest(self._pepper, names[0].encode("utf-8", "surrogateescape"), "sha256")
             chosen = int.from_bytes(digest[:8], "big")
-                hmac.digest(self._pepper, "\0".join(names).encode("utf-8", "surrogateescape"), "sha256")[:8], "big"
-            )
             self._check(names[0], users.sample[chosen % len(users.sample)], password)
         return False
 
