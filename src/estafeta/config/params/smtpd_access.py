@@ -75,7 +75,6 @@ class SmtpdRestrictions:
     relay_clientcerts = words(
         "",
         "Tables with fingerprints of client certificates that may relay through this system.",
-        pending=True,
     )
 
 
@@ -126,7 +125,7 @@ class SmtpdReplies:
         "The reply code for a client, HELO name or address that a DNS list forbids.",
         pending=True,
     )
-    plaintext_reject_code = code("450", "The reply code for a client that has to use TLS and does not.", pending=True)
+    plaintext_reject_code = code("450", "The reply code for a client that has to use TLS and does not.")
     default_rbl_reply = raw(
         "$rbl_code Service unavailable; $rbl_class [$rbl_what] blocked using $rbl_domain${rbl_reason?; $rbl_reason}",
         "The reply when a DNS list forbids something, with $rbl_code, $rbl_class, $rbl_what, $rbl_domain, "

@@ -21,6 +21,7 @@ from estafeta.daemons.smtpd.restrictions import index
 from estafeta.daemons.smtpd.restrictions.evaluate import Steps, compile_list
 from estafeta.daemons.smtpd.sasl import Sasl
 from estafeta.daemons.smtpd.space import Space
+from estafeta.daemons.smtpd.tls import TlsOffer
 from estafeta.net.dns import Resolver
 from estafeta.net.peer import Peers
 from estafeta.net.policy_client import PolicyClient, PolicyService
@@ -144,6 +145,8 @@ class Policy:
         self.command_filter = Maps.open(conf.smtpd_command_filter, name="smtpd_command_filter", flags=Flags(fold=False))
         self.flush = FlushClient.open(conf)
         """Whom ETRN asks."""
+        self.tls = TlsOffer.open(conf)
+        """TLS for clients; None for none."""
         self.dressing = Dressing.of(conf)
         """What is done to refusals on their way out; None for nothing."""
         self.odd_bytes = "strict" if conf.smtputf8_enable else "surrogateescape"
@@ -247,6 +250,7 @@ class Policy:
         xclient: bool = False,
         xforward: bool = False,
         xverp: bool = False,
+        starttls: bool = False,
         auth: Sequence[str] = (),
     ) -> list[str]:
         """The lines after the host name in the reply to EHLO."""
@@ -255,6 +259,8 @@ class Policy:
         if not conf.disable_vrfy_command:
             offered["VRFY"] = ""
         offered["ETRN"] = ""
+        if starttls:
+            offered["STARTTLS"] = ""
         if "AUTH" not in discard:
             offered |= dict.fromkeys(auth, "")
         if xclient:

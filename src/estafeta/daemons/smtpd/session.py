@@ -21,6 +21,7 @@ from estafeta.daemons.smtpd.policy import Policy
 from estafeta.daemons.smtpd.restrictions.evaluate import Check, Refusal, judge
 from estafeta.daemons.smtpd.shown import escaped, printable
 from estafeta.daemons.smtpd.tally import Tally
+from estafeta.daemons.smtpd.tls import wrap
 from estafeta.daemons.smtpd.transaction import Transaction
 from estafeta.daemons.smtpd.upstream import learn_client
 from estafeta.daemons.smtpd.watch import Watched
@@ -78,6 +79,7 @@ class Session:
         "local_headers",
         "login",
         "login_method",
+        "must_encrypt",
         "own_address",
         "own_port",
         "policy",
@@ -132,6 +134,8 @@ class Session:
         """Whether headers of its mail are rewritten as our own; None: not asked yet."""
         self.login = ""
         """Who has logged in, by AUTH or by what XCLIENT says; "" for nobody."""
+        self.must_encrypt = policy.tls is not None and policy.tls.required
+        """Only STARTTLS and little else is allowed before it."""
         self.login_method = ""
         """The SASL mechanism of that."""
         self.forwarded: Forwarded | None = None
@@ -186,6 +190,9 @@ class Session:
         if not known:
             await self.last_word(f"421 4.3.0 {self.policy.conf.myhostname} Server local error\r\n".encode())
             raise Hangup
+        tls = self.policy.tls
+        if tls is not None and tls.wrapper:
+            await wrap(self)
         await self.refuse_early_talk()
         reply = await self.greet()
         if reply[0] >= 0x34 and self.policy.dressing is not None:
@@ -209,6 +216,18 @@ class Session:
         self.ehlo_withheld = frozenset()
         self._friend = None
         self._envelope_client = None
+
+    def begin_anew(self) -> None:
+        """STARTTLS: what the client said in the clear, perhaps somebody else said. RFC 3207 4.2"""
+        self.reset()
+        self.helo = None
+        self.protocol = "SMTP"
+        self.etrn_domain = None
+        self.ehlo_reply = None
+        self.ehlo_withheld = frozenset()
+        self.login = ""
+        self.login_method = ""
+        self.must_encrypt = False
 
     async def greet(self) -> bytes:
         """The greeting, or why there is none."""
@@ -318,6 +337,10 @@ class Session:
             self.tally.add(command.counted, False)
             await self.last_word(NOT_SYNCHRONIZED)
             raise Hangup
+        if self.must_encrypt and not command.in_the_clear:
+            self.tally.add(command.counted, False)
+            self.errors += 1
+            return b"530 5.7.0 Must issue a STARTTLS command first\r\n"
         if self.access_denied and verb != "QUIT":
             self.tally.add(command.counted, False)
             self.errors += 1

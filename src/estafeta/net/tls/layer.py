@@ -1,8 +1,8 @@
 """TLS between a connection and its line stream.
 
-To the socket's transport it is the protocol, to the stream it is the transport. OpenSSL works on memory only: what comes
-in is handed to it and what it has to say is sent, so nothing here blocks. The stream's own path stays as it was, and
-costs nothing where there is no TLS.
+To the socket's transport it is the protocol, to the stream it is the transport. OpenSSL works on memory only: what
+comes in is handed to it and what it has to say is sent, so nothing here blocks. The stream's own path stays as it was,
+and costs nothing where there is no TLS.
 
 A peer that sends and does not read is not read from (KeyUpdate wants answers), what is decrypted is never more than
 the stream wants to hold, and a handshake has one deadline for all of it.

@@ -21,7 +21,8 @@ typedef struct X509_pubkey_st X509_PUBKEY; typedef struct evp_pkey_st EVP_PKEY; 
 typedef struct evp_cipher_ctx_st EVP_CIPHER_CTX; typedef struct evp_cipher_st EVP_CIPHER;
 typedef struct evp_mac_ctx_st EVP_MAC_CTX; typedef struct stack_st OPENSSL_STACK;
 typedef struct x509_store_ctx_st X509_STORE_CTX; typedef struct ssl_session_st SSL_SESSION;
-typedef struct { const char *key; unsigned int data_type; void *data; size_t data_size; size_t return_size; } OSSL_PARAM;
+typedef struct { const char *key; unsigned int data_type; void *data; size_t data_size; size_t return_size; }
+    OSSL_PARAM;
 
 unsigned long OpenSSL_version_num(void);
 const char *OpenSSL_version(int);
@@ -65,7 +66,8 @@ int SSL_session_reused(const SSL *);
 X509 *SSL_get1_peer_certificate(const SSL *); long SSL_get_verify_result(const SSL *);
 EVP_PKEY *SSL_get_privatekey(const SSL *);
 int SSL_get_signature_type_nid(const SSL *, int *); int SSL_get_peer_signature_type_nid(const SSL *, int *);
-int SSL_export_keying_material(SSL *, unsigned char *, size_t, const char *, size_t, const unsigned char *, size_t, int);
+int SSL_export_keying_material(SSL *, unsigned char *, size_t, const char *, size_t, const unsigned char *, size_t,
+    int);
 const char *SSL_state_string_long(const SSL *); const char *SSL_alert_type_string_long(int);
 const char *SSL_alert_desc_string_long(int);
 

@@ -355,8 +355,8 @@ class ServerTls:
         return bytes(self.library.ffi.string(name)).decode("ascii", "replace").lower()
 
     async def choose(self, ssl: Any, name: str) -> str:
-        """Serve the certificate that tls_server_sni_maps has for a name. Returns the name if it has one. Raises TlsError,
-        TableDown."""
+        """Serve the certificate that tls_server_sni_maps has for a name. Returns the name if it has one. Raises
+        TlsError, TableDown."""
         for key in _ancestors(name):
             value = await self.sni.find(key)
             if value is not None:

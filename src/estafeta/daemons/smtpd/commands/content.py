@@ -13,6 +13,7 @@ from estafeta.daemons.smtpd.ports import Submission
 from estafeta.daemons.smtpd.restrictions.access import find_host
 from estafeta.daemons.smtpd.restrictions.evaluate import Check, Refusal, judge
 from estafeta.daemons.smtpd.session import Session
+from estafeta.daemons.smtpd.tls import has_known_certificate, received_lines
 from estafeta.daemons.smtpd.transaction import Dates
 from estafeta.intake.verdict import Queued
 from estafeta.mail.address import quote
@@ -164,9 +165,12 @@ def received(session: Session, arrived: float) -> str:
         if transaction.smtputf8:
             protocol = "UTF8" + protocol.removeprefix("E")
         login = ""
+        if session.stream.tls is not None:
+            protocol += "S"
+            login = received_lines(session) if conf.smtpd_tls_received_header else ""
         if session.login:
             protocol += "A"
-            login = f"\t(Authenticated sender: {session.login})\r\n" if conf.smtpd_sasl_authenticated_header else ""
+            login += f"\t(Authenticated sender: {session.login})\r\n" if conf.smtpd_sasl_authenticated_header else ""
         lead = (
             f"Received: from {session.helo or client.name} ({client.name} [{address}])\r\n"
             f"{login}\tby {conf.myhostname} ({conf.mail_name}) with {protocol} id {transaction.queue_id}"
@@ -195,6 +199,10 @@ async def _is_local(session: Session) -> bool:
         if word == "permit_mynetworks" and await session.in_mynetworks():
             return True
         if word == "permit_sasl_authenticated" and session.login:
+            return True
+        if word == "permit_tls_all_clientcerts" and session.stream.tls is not None and session.stream.tls.trusted:
+            return True
+        if word == "permit_tls_clientcerts" and await has_known_certificate(session):
             return True
         if word == "check_address_map" or ":" in word:
             table = next(words, "fail:local_header_rewrite_clients") if word == "check_address_map" else word

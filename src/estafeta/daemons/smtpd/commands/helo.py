@@ -35,6 +35,7 @@ async def ehlo(session: Session, arguments: str) -> bytes:
                 xclient=await session.may_xclient(),
                 xforward=await session.may_xforward(),
                 xverp=await session.may_xverp(),
+                starttls=session.policy.tls is not None and session.stream.tls is None,
             )
         except TableDown:
             # Offering everything may be just what the administrator wants to prevent.

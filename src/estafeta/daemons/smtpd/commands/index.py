@@ -15,15 +15,26 @@ Run = Callable[["Session", str], Awaitable[bytes]]
 class Command:
     """One verb. `last`: nothing may be pipelined behind it (RFC 2920 3.1). `junk`: it does no work; many are errors."""
 
-    __slots__ = ("_function", "_module", "_run", "counted", "junk", "last")
+    __slots__ = ("_function", "_module", "_run", "counted", "in_the_clear", "junk", "last")
 
-    def __init__(self, module: str, function: str, counted: str, *, last: bool = False, junk: bool = False) -> None:
+    def __init__(
+        self,
+        module: str,
+        function: str,
+        counted: str,
+        *,
+        last: bool = False,
+        junk: bool = False,
+        in_the_clear: bool = False,
+    ) -> None:
         self._module = module
         self._function = function
         self._run: Run | None = None
         self.counted = counted
         """Its name in the disconnect line."""
         self.junk = junk
+        self.in_the_clear = in_the_clear
+        """Whether it is allowed before STARTTLS where TLS is required."""
         self.last = last
 
     @property
@@ -42,13 +53,13 @@ COMMANDS: dict[str, Command] = {
     "DATA": Command("data", "data", "data", last=True),
     "BDAT": Command("bdat", "bdat", "bdat"),
     "RSET": Command("simple", "rset", "rset", junk=True),
-    "QUIT": Command("simple", "quit_", "quit"),
-    "HELO": Command("helo", "helo", "helo", last=True, junk=True),
-    "EHLO": Command("helo", "ehlo", "ehlo", last=True, junk=True),
-    "NOOP": Command("simple", "noop", "noop", last=True, junk=True),
+    "QUIT": Command("simple", "quit_", "quit", in_the_clear=True),
+    "HELO": Command("helo", "helo", "helo", last=True, junk=True, in_the_clear=True),
+    "EHLO": Command("helo", "ehlo", "ehlo", last=True, junk=True, in_the_clear=True),
+    "NOOP": Command("simple", "noop", "noop", last=True, junk=True, in_the_clear=True),
     "VRFY": Command("simple", "vrfy", "vrfy", last=True, junk=True),
     "ETRN": Command("etrn", "etrn", "etrn", junk=True),
-    "STARTTLS": Command("simple", "starttls", "starttls", last=True),
+    "STARTTLS": Command("starttls", "starttls", "starttls", last=True, in_the_clear=True),
     "AUTH": Command("simple", "auth", "auth", last=True),
     "XCLIENT": Command("xclient", "xclient", "xclient"),
     "XFORWARD": Command("xforward", "xforward", "xforward"),

@@ -56,10 +56,6 @@ async def vrfy(session: Session, arguments: str) -> bytes:
     return session.policy.to_wire(f"252 2.0.0 {shown}")
 
 
-async def starttls(session: Session, arguments: str) -> bytes:
-    return b"502 5.5.1 Error: command not implemented\r\n"
-
-
 async def auth(session: Session, arguments: str) -> bytes:
     return b"503 5.5.1 Error: authentication not enabled\r\n"
 

@@ -200,7 +200,6 @@ NOT_YET: dict[str, bool] = {
     "reject_rhsbl_recipient": True,
     "permit_dnswl_client": True,
     "permit_rhswl_client": True,
-    "check_ccert_access": True,
     "check_sasl_access": True,
     "check_client_a_access": True,
     "check_client_mx_access": True,
@@ -222,10 +221,7 @@ NOT_YET: dict[str, bool] = {
     "reject_authenticated_sender_login_mismatch": False,
     "reject_known_sender_login_mismatch": False,
     "reject_unauthenticated_sender_login_mismatch": False,
-    "reject_plaintext_session": False,
     "permit_mx_backup": False,
-    "permit_tls_clientcerts": False,
-    "permit_tls_all_clientcerts": False,
 }
 """Restrictions of Postfix that do not exist here yet, and whether an argument follows."""
 

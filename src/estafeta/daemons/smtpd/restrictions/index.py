@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-MODULES = ("access", "client", "generic", "hostname", "policy_service", "recipient", "sender", "verified")
+MODULES = ("access", "client", "generic", "hostname", "policy_service", "recipient", "sender", "tls", "verified")
 
 
 def load() -> None:

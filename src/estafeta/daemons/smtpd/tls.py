@@ -1,0 +1,168 @@
+"""TLS with clients, as smtpd offers it: `Policy.tls` is one of these, or None where there is none. TLS_README.
+
+Keys are read when the policy is made, while the process is still root. If they cannot be, smtpd serves without TLS and
+says so: STARTTLS is answered 454, and where TLS is required no mail comes in until somebody has mended it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from estafeta.base import log
+from estafeta.config.instance import Config
+from estafeta.daemons.smtpd.shown import printable
+from estafeta.net.stream import PeerGone
+from estafeta.net.tls.identity import Read
+from estafeta.net.tls.openssl import TlsError
+from estafeta.net.tls.peer import TlsPeer
+from estafeta.net.tls.server import ServerTls, read_file, security_level, server_settings
+from estafeta.net.tls.trace import Trace
+from estafeta.tables.maps import Maps
+from estafeta.tables.table import Flags, TableDown
+
+if TYPE_CHECKING:
+    from estafeta.daemons.smtpd.session import Session
+
+
+class TlsOffer:
+    """Attributes are read-only after `open`."""
+
+    def __init__(self, conf: Config, server: ServerTls | None) -> None:
+        self.server = server
+        """None: it is offered, and something is wrong with our keys or with OpenSSL."""
+        self.wrapper = conf.smtpd_tls_wrappermode
+        """Whether a connection begins with the handshake."""
+        self.required = security_level(conf) == "encrypt" or self.wrapper
+        """Whether nothing else may come before."""
+        self.asks = conf.smtpd_tls_ask_ccert or conf.smtpd_tls_req_ccert
+        self.demands = conf.smtpd_tls_req_ccert and self.required
+        self.relay_certificates = Maps.open(conf.relay_clientcerts, name="relay_clientcerts")
+        self.log_level = conf.smtpd_tls_loglevel
+        self.log_levels = Maps.open(conf.smtpd_tls_loglevel_maps, name="smtpd_tls_loglevel_maps")
+        self.trace_limit = conf.smtpd_tls_trace_size_limit
+        self.trace_rate = conf.tls_trace_rate_limit
+
+    @classmethod
+    def open(cls, conf: Config, read: Read = read_file) -> TlsOffer | None:
+        """None where TLS is not wanted."""
+        if security_level(conf) == "none" and not conf.smtpd_tls_wrappermode:
+            return None
+        server = None
+        settings = server_settings(conf)
+        if not (settings.certificates or settings.chain_files) and settings.ask:
+            log.warning("clients cannot be asked for certificates by a server that has none: set smtpd_tls_chain_files")
+        try:
+            server = ServerTls.open(settings, read)
+        except TlsError as problem:
+            log.warning(f"{problem}: disabling TLS support")
+            for line in problem.lines:
+                log.warning(f"TLS library problem: {line}")
+        if server is not None and settings.sni_maps:
+            flags = Flags(base64_files=True)
+            server.sni = Maps.open(settings.sni_maps, name="tls_server_sni_maps", flags=flags)
+        return cls(conf, server)
+
+    async def level_for(self, session: Session) -> int:
+        """smtpd_tls_loglevel, or what smtpd_tls_loglevel_maps say of the client."""
+        if self.log_levels:
+            for key in (session.client.name, session.client.address):
+                try:
+                    value = await self.log_levels.find(key)
+                except TableDown as error:
+                    log.warning(f"smtpd_tls_loglevel_maps: {error}")
+                    break
+                if value is not None and value.strip().isdigit():
+                    return int(value)
+        return self.log_level
+
+
+async def wrap(session: Session) -> None:
+    """smtpd_tls_wrappermode: the handshake comes before the greeting. Raises PeerGone."""
+    if session.policy.tls is None or session.policy.tls.server is None:
+        raise PeerGone("no TLS")
+    await establish(session)
+    session.must_encrypt = False
+
+
+async def establish(session: Session) -> None:
+    """The handshake. Raises PeerGone when there is no connection afterwards; the reason is logged."""
+    offer = session.policy.tls
+    assert offer is not None and offer.server is not None
+    namaddr = session.client.namaddr
+    level = await offer.level_for(session) if offer.log_levels else offer.log_level
+    watch: Any = None
+    if level >= 2:
+        log.info(f"setting up TLS connection from {namaddr}")
+        watch = Trace(offer.server, namaddr, level, offer.trace_limit, offer.trace_rate).watch
+    # smtpd_client_new_tls_session_rate_limit: who makes too many new sessions is known by now, and could be refused.
+    try:
+        tls = await session.stream.start_tls(offer.server, session.policy.conf.smtpd_starttls_timeout, watch)
+    except TlsError as problem:
+        log.info(f"SSL_accept error from {namaddr}: -1")
+        for line in problem.lines or [str(problem)]:
+            log.warning(f"TLS library problem: {line}")
+        raise PeerGone("TLS handshake failed") from None
+    except PeerGone:
+        log.info(f"SSL_accept error from {namaddr}: lost connection")
+        raise
+    except TimeoutError:
+        log.info(f"SSL_accept error from {namaddr}: Connection timed out")
+        raise PeerGone("TLS handshake timed out") from None
+    except TableDown as error:
+        log.warning(f"tls_server_sni_maps: {error}")
+        raise PeerGone("TLS handshake failed") from None
+    if level >= 1:
+        _report(offer, tls, namaddr, level)
+
+
+def _report(offer: TlsOffer, tls: TlsPeer, namaddr: str, level: int) -> None:
+    if tls.certificate and level >= 2:
+        log.info(
+            f"{namaddr}: subject_CN={printable(tls.subject)}, issuer_CN={printable(tls.issuer)}, "
+            f"fingerprint={tls.certificate_fingerprint}, pkey_fingerprint={tls.public_key_fingerprint}"
+        )
+    trust = ("Trusted" if tls.trusted else "Untrusted") if tls.certificate else "Anonymous"
+    name = f" to {tls.server_name}" if tls.server_name else ""
+    log.info(f"{trust} TLS connection established from {namaddr}{name}: {summary(tls)}")
+
+
+def summary(tls: TlsPeer) -> str:
+    """`TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits) key-exchange ...`"""
+    return f"{tls.protocol} with cipher {tls.cipher} ({tls.bits}/{tls.algorithm_bits} bits){tls.details}"
+
+
+async def has_known_certificate(session: Session) -> bool:
+    """Whether the client's certificate or key is in relay_clientcerts. Raises TableDown."""
+    tls, offer = session.stream.tls, session.policy.tls
+    if tls is None or not tls.certificate or offer is None:
+        return False
+    for fingerprint in (tls.certificate_fingerprint, tls.public_key_fingerprint):
+        if await offer.relay_certificates.find(fingerprint) is not None:
+            return True
+    return False
+
+
+def received_lines(session: Session) -> str:
+    """What smtpd_tls_received_header adds to the Received header; ends with a line end."""
+    tls, offer = session.stream.tls, session.policy.tls
+    if tls is None or offer is None:
+        return ""
+    lines = f"\t(using {tls.protocol} with cipher {tls.cipher} ({tls.bits}/{tls.algorithm_bits} bits)"
+    exchange, mark, rest = tls.details.strip().partition(" server-signature")
+    for part in (exchange, (mark + rest).strip()):
+        before, client, after = part.partition(" client-signature")
+        lines += "".join(f"\r\n\t {each}" for each in (before, (client + after).strip()) if each)
+    lines += ")\r\n"
+    if tls.certificate:
+        verified = "verified OK" if tls.trusted else "not verified"
+        subject, issuer = _comment(tls.subject), _comment(tls.issuer)
+        return f'{lines}\t(Client CN "{subject}", Issuer "{issuer}" ({verified}))\r\n'
+    return lines + (
+        "\t(Client did not present a certificate)\r\n" if offer.asks else "\t(No client certificate requested)\r\n"
+    )
+
+
+def _comment(text: str) -> str:
+    """A name inside a comment of a header must not end it. RFC 5322 3.2.2"""
+    shown = printable(text)
+    return "".join("_" if char in '()\\"' else char for char in shown)
