@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 
 import uvloop
 
-from estafeta.base import log
+from estafeta.base import log, verbose
 from estafeta.config.main_cf import ConfigError
 from estafeta.mail import domain, logline
 from estafeta.tables import maps, unix
@@ -80,11 +80,13 @@ def run(launch: Launch, channel: socket.socket) -> NoReturn:
     sink = for_daemon(entry.program, conf, launch.log_target)
     with contextlib.suppress(OSError):  # the name that ps and top show; nice to have
         Path("/proc/self/comm").write_text(entry.program)
-    # What lives long was frozen before the fork; what a message needs is mostly freed without the collector.
-    gc.set_threshold(20_000, 20, 20)
+    # What lives long was frozen before the fork; what a message needs is mostly freed without the collector. But a
+    # message that waited in qmgr is a knot of objects: old ones are looked at, too, every half million of them.
+    gc.set_threshold(20_000, 5, 5)
     code = 1
     try:
         os.chdir(conf.queue_directory)
+        verbose.begin(entry.verbose, conf.debug_peer_level if conf.debug_peer_list else 0)
         table_settings.take(conf, daemon=True)
         logline.use_format(conf.info_log_address_format)
         domain.use_idna2003(conf.enable_idna2003_compatibility)
@@ -141,6 +143,8 @@ class Process:
             # the process that comes after this one.
             unix.stay_outside(lambda: privileges.drop(conf.mail_owner, chroot=""), self._make_way)
             maps.when_stale(lambda _: self.end(None))
+        if privileges.is_root():
+            watched.when_unreadable(lambda _: self._make_way())
         privileges.drop(owner, chroot=conf.queue_directory if entry.chroot else "")
         await self._service.start()
         self._listen_to_master()
