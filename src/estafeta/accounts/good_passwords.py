@@ -28,21 +28,22 @@ class GoodPasswords:
     def known(self, *parts: str) -> bool:
         if not self._lifetime:
             return False
-        return self._until.get(self._digest(parts), 0.0) > self._clock()
+        return self._until.get(self.key(*parts), 0.0) > self._clock()
 
     def remember(self, *parts: str, lifetime: float | None = None) -> None:
         """`lifetime`, if given, may only be shorter."""
         if not self._lifetime:
             return
         least = self._lifetime if lifetime is None else min(lifetime, self._lifetime)
-        self._until[self._digest(parts)] = self._clock() + least
+        self._until[self.key(*parts)] = self._clock() + least
         while len(self._until) > KEPT_AT_MOST:
             try:
                 self._until.popitem(last=False)
             except KeyError:
                 break  # another thread emptied it
 
-    def _digest(self, parts: tuple[str, ...]) -> bytes:
+    def key(self, *parts: str) -> bytes:
+        """The keyed hash itself, for who has more to remember about it."""
         mac = hashlib.blake2b(key=self._key, digest_size=32)
         for part in parts:
             raw = part.encode("utf-8", "surrogateescape")

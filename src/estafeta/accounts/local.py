@@ -124,6 +124,7 @@ class LocalAuthenticator:
         self._habits = habits
         self.checking = checking
         self._pepper = pepper()
+        self._offers: dict[frozenset[str], tuple[Offer, ...]] = {}
         # A user who does not exist must be as slow to refuse as one who does.
         self._keeps_passwords = any(source.forms >= SECRET_FORMS for source in sources)
 
@@ -132,7 +133,14 @@ class LocalAuthenticator:
             await source.start()
 
     async def mechanisms(self) -> Sequence[Offer]:
-        return [Offer(name, TRAITS[name]) for name in self._habits.offered]
+        return self.offers()
+
+    def offers(self, without: frozenset[str] = frozenset()) -> tuple[Offer, ...]:
+        """The same object for the same answer, so that it need not be looked through again."""
+        if without not in self._offers:
+            names = [name for name in self._habits.offered if name not in without]
+            self._offers[without] = tuple(Offer(name, TRAITS[name]) for name in names)
+        return self._offers[without]
 
     async def begin(self, mechanism: str, initial: bytes | None, about: Circumstances) -> tuple[Exchange, Answer]:
         if mechanism not in self._habits.offered:

@@ -32,6 +32,12 @@ def when_unreadable(act: Callable[[str], None] | None) -> None:
     _when_unreadable = act
 
 
+def report_unreadable(what: str) -> None:
+    """Tell the process that a fresh one could do what this one cannot any more."""
+    if _when_unreadable is not None:
+        _when_unreadable(what)
+
+
 class Watched(Generic[Content]):
     """`read` makes the content of the bytes; it raises ValueError, with the reason, where they make no sense."""
 
@@ -94,9 +100,9 @@ class Watched(Generic[Content]):
                 self._ask_for_another()
 
     def _ask_for_another(self) -> None:
-        if not self._asked_for_another and _when_unreadable is not None:
+        if not self._asked_for_another:
             self._asked_for_another = True
-            _when_unreadable(self.path)
+            report_unreadable(self.path)
 
     def _loaded(self) -> Content:
         for _ in range(ATTEMPTS):

@@ -24,6 +24,7 @@ from typing import Any, NoReturn
 
 import uvloop
 
+from estafeta.accounts import watched
 from estafeta.base import log, verbose
 from estafeta.config.main_cf import ConfigError
 from estafeta.mail import domain, logline
