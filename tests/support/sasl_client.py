@@ -15,6 +15,8 @@ def encoded(text: str) -> str:
 
 def answer_to(reply: str, arguments: str) -> str:
     """The answer to a challenge (`S: 334 ...`), in base64. `arguments`: mechanism, user, password."""
+    if not reply.startswith("S: 334 "):
+        return "*"
     mechanism, user, password = arguments.split()
     challenge = base64.b64decode(reply.rpartition(" ")[2])
     return base64.b64encode(_ANSWERS[mechanism](challenge, user, password)).decode()

@@ -71,8 +71,8 @@ class Denied:
 
     reason: str
     later: bool = False
-    user: str = ""
-    """Who it was about, as far as the client said."""
+    user: str | None = None
+    """Who it was about, if the client said so, and if that is known here."""
 
 
 Answer = Challenge | Login | Denied

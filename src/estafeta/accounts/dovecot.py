@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from estafeta.accounts.authenticator import (
     ACTIVE,
@@ -64,7 +64,7 @@ class _Link(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._protocol = DovecotAuth()
-        self._transport: asyncio.Transport | None = None
+        self._transport: Any = None
         self._numbers = count(1)
         self.waiting: dict[int, asyncio.Future[Event]] = {}
         self.ready: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
@@ -72,7 +72,6 @@ class _Link(asyncio.Protocol):
         self.open = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self.open = True
 
@@ -183,6 +182,7 @@ class DovecotAuthenticator:
 
     def __init__(self, path: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path.removeprefix("unix:")
+        self._shown = path
         self._host, self._port = "", 0
         if path.startswith("inet:"):
             host, _, port = path[5:].rpartition(":")
@@ -208,8 +208,8 @@ class DovecotAuthenticator:
     async def begin(self, mechanism: str, initial: bytes | None, about: Circumstances) -> tuple[Exchange, Answer]:
         try:
             link = await self._linked()
-        except OSError as error:
-            return _NoExchange(), Denied(str(error), later=True)
+        except OSError:  # logged; where our server is, is not the client's business
+            return _NoExchange(), Denied(LOST, later=True)
         if not any(known.name == mechanism for known in self._mechanisms):
             # The server would hang up on it.
             return _NoExchange(), Denied("Invalid authentication mechanism")
@@ -234,7 +234,7 @@ class DovecotAuthenticator:
                 self._link = await self._connect()
             except (OSError, TimeoutError) as error:
                 reason = getattr(error, "strerror", None) or str(error) or "Connection timed out"
-                self._down = f"SASL: Connect to {self._path} failed: {reason}"
+                self._down = f"SASL: Connect to Dovecot auth socket '{self._shown}' failed: {reason}"
                 self._down_until = self._clock() + LEFT_ALONE
                 log.warning(self._down)
                 raise ConnectionError(self._down) from None

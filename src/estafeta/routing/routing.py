@@ -210,6 +210,10 @@ class Routing:
 
     # --- who exists
 
+    async def completes_bare_names(self, domain: str) -> bool:
+        """Whether an address in this domain may be looked up by its local part alone. Raises TableDown."""
+        return await self.domains.completes_bare_names(domain)
+
     async def unlisted_recipient(self, address: str) -> Unlisted | None:
         """Why a recipient is refused under reject_unlisted_recipient; None if it is listed. Raises TableDown."""
         return await self._listing().unlisted_recipient(address)

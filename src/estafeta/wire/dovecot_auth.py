@@ -67,8 +67,9 @@ class Bad:
     parameters: dict[str, str] = field(default_factory=dict)
 
     @property
-    def user(self) -> str:
-        return self.parameters.get("user", "")
+    def user(self) -> str | None:
+        """None if the client has not said so far who it is."""
+        return self.parameters.get("user")
 
     @property
     def reason(self) -> str:
@@ -183,11 +184,7 @@ def unescaped(raw: bytes) -> str:
     if "\x01" not in text:
         return text
     first, *rest = text.split("\x01")
-    plain = [first]
-    for part in rest:
-        # An escaped byte 1 is followed by the digit, so that two separators never stand side by side in good text.
-        plain.append(_ESCAPES.get(part[:1], part[:1]) + part[1:])
-    return "".join(plain)
+    return first + "".join(_ESCAPES.get(part[:1], part[:1]) + part[1:] for part in rest)
 
 
 def _parameters(fields: Sequence[str]) -> dict[str, str]:

@@ -64,7 +64,6 @@ class SmtpdRestrictions:
     smtpd_sender_login_maps = words(
         "",
         "Tables that say which login owns a sender address, for restrictions on logins that use others' addresses.",
-        pending=True,
     )
     maps_rbl_domains = words(
         "",

@@ -8,64 +8,55 @@ from ..kinds import flag, number, text, words
 class SmtpdSasl:
     """SASL on the server's side (RFC 4954)."""
 
-    smtpd_sasl_auth_enable = flag("no", "Whether clients may log in with AUTH.", pending=True)
+    smtpd_sasl_auth_enable = flag("no", "Whether clients may log in with AUTH.")
     smtpd_sasl_type = text(
         "cyrus",
         "Who checks logins: cyrus (a Cyrus configuration and its password files), dovecot (a Dovecot server's "
         "socket) or estafeta (our own).",
         least=1,
-        pending=True,
     )
     smtpd_sasl_path = text(
         "smtpd",
         "For dovecot, the socket to ask, relative to the queue directory; for cyrus, the name of the configuration "
         'file without ".conf".',
         least=1,
-        pending=True,
     )
     cyrus_sasl_config_path = words(
         "",
         "Directories in which the Cyrus configuration file is looked for. Empty uses the usual ones.",
         pending=True,
     )
-    smtpd_sasl_service = text("smtp", "The service name that is passed to the login mechanisms.", least=1, pending=True)
+    smtpd_sasl_service = text("smtp", "The service name that is passed to the login mechanisms.", least=1)
     smtpd_sasl_local_domain = text(
         "",
         "The realm that is given to logins that name none, for mechanisms that have realms.",
-        pending=True,
     )
     smtpd_sasl_security_options = words(
         "noanonymous",
         "Kinds of login mechanism not to offer without TLS: noplaintext, noactive, nodictionary, noanonymous, "
         "forward_secrecy, mutual_auth.",
-        pending=True,
     )
     smtpd_sasl_tls_security_options = words(
         "$smtpd_sasl_security_options",
         "Kinds of login mechanism not to offer on an encrypted connection.",
-        pending=True,
     )
     smtpd_sasl_mechanism_filter = words(
         "!external, static:rest",
         "Which login mechanisms may be offered: names, !names or tables.",
-        pending=True,
     )
     smtpd_sasl_exceptions_networks = words(
         "",
         "Clients that are not offered a login, since they ask their user for a password when they see the offer.",
-        pending=True,
     )
-    smtpd_sasl_authenticated_header = flag("no", "Whether the login name appears in the Received header.", pending=True)
+    smtpd_sasl_authenticated_header = flag("no", "Whether the login name appears in the Received header.")
     smtpd_sasl_response_limit = number(
         "12288",
         "How long one answer of a client in a login may be, in bytes.",
         least=12288,
-        pending=True,
     )
     broken_sasl_auth_clients = flag(
         "no",
         'Whether the offer of AUTH is made a second time in an old form, "AUTH=", which a few old programs need.',
-        pending=True,
     )
     send_cyrus_sasl_authzid = flag(
         "no",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from estafeta.base import log
@@ -12,6 +13,7 @@ from estafeta.tables.table import TableDown
 if TYPE_CHECKING:
     from estafeta.daemons.smtpd.session import Session
 
+_AUTH = re.compile(r"[ \t]*AUTH[ \t]+\S+[ \t]+(?=\S)", re.IGNORECASE)
 SHOWN = 100
 """Characters of a client's odd input that go to the log."""
 
@@ -49,13 +51,19 @@ async def filtered(session: Session, line: bytes) -> bytes:
         return line
     if value is None:
         return line
-    log.info(f'{session.client.namaddr}: replacing command "{printable(text)}" with "{printable(value)}"')
+    log.info(f'{session.client.namaddr}: replacing command "{_without_secret(text)}" with "{printable(value)}"')
     return value.encode("utf-8", "surrogateescape") + line[len(body) :]
+
+
+def _without_secret(text: str) -> str:
+    """A command as it may be logged: of AUTH, no more than the mechanism."""
+    found = _AUTH.match(text)
+    return f"{printable(found[0])}(not shown)" if found else printable(text)
 
 
 async def shortened(session: Session, part: bytes) -> bytes:
     """A line that is too long: what fits of it (`part`), with the rest read and forgotten."""
-    start = printable(part[:30].decode("utf-8", "surrogateescape"))
+    start = _without_secret(part[:30].decode("utf-8", "surrogateescape"))
     log.warning(f"{session.client.namaddr}: request longer than {len(part)}: {start}...")
     while True:
         try:

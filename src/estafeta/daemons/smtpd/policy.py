@@ -134,6 +134,8 @@ class Policy:
         """Whether RCPT has to ask lists that belong to earlier commands."""
         self.sasl = Sasl.open(conf)
         """How clients log in; None where they cannot."""
+        self.login_maps = Maps.open(conf.smtpd_sender_login_maps, name="smtpd_sender_login_maps")
+        """Who owns which sender address."""
         self.discard_keywords = frozenset(word.upper() for word in conf.smtpd_discard_ehlo_keywords)
         self.discard_maps = Maps.open(
             conf.smtpd_discard_ehlo_keyword_address_maps, name="smtpd_discard_ehlo_keyword_address_maps"
@@ -261,8 +263,7 @@ class Policy:
         offered["ETRN"] = ""
         if starttls:
             offered["STARTTLS"] = ""
-        if "AUTH" not in discard:
-            offered |= dict.fromkeys(auth, "")
+        offered |= dict.fromkeys(auth, "")
         if xclient:
             offered["XCLIENT"] = f"XCLIENT {' '.join(XCLIENT)}"
         if xforward:

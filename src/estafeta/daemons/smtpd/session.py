@@ -214,6 +214,8 @@ class Session:
         self.access_denied = False
         self.ehlo_reply = None
         self.ehlo_withheld = frozenset()
+        self.login = ""
+        self.login_method = ""
         self._friend = None
         self._envelope_client = None
 
@@ -273,7 +275,7 @@ class Session:
 
     async def refuse_early_talk(self) -> None:
         """Whether the client waits for our greeting; raises Hangup if it does not, and has to. RFC 5321 4.3.1"""
-        if self.stream.pending and not self._in_step(self.where):
+        if self.stream.pending and not self.in_step(self.where):
             await self.last_word(NOT_SYNCHRONIZED)
             raise Hangup
 
@@ -331,7 +333,7 @@ class Session:
             return await self._perform(UNKNOWN, text)
         if not self.access_denied:
             self.where = verb
-        if self.stream.pending and (command.last or self.protocol == "SMTP") and not self._in_step(verb):
+        if self.stream.pending and (command.last or self.protocol == "SMTP") and not self.in_step(verb):
             self.errors += 1
             self.trouble |= PROTOCOL
             self.tally.add(command.counted, False)
@@ -392,7 +394,7 @@ class Session:
         self._refused = trouble_of(refusal)
         return self.policy.to_wire(str(refusal))
 
-    def _in_step(self, verb: str) -> bool:
+    def in_step(self, verb: str) -> bool:
         """Whether to go on though the client sent more before it could know our answer. RFC 2920 3.1."""
         forbidden = self.policy.conf.smtpd_forbid_unauth_pipelining
         if not self.ill_pipelining or forbidden:
@@ -455,12 +457,20 @@ class Session:
         except SpoolError as error:
             log.warning(f"{self.where} from {self.client.namaddr}: {error}")
             return b"451 4.3.0 Error: queue file write error\r\n"
-        if self.forwarded is None:
+        if self.forwarded is None and not self.login:
             log.info(f"{queue_id}: client={self.client.namaddr}")
-        else:
-            log_port = self.policy.conf.smtpd_client_port_logging
-            log.info(f"{queue_id}: client={self.client.namaddr}{self.forwarded.logged(log_port)}")
+            return None
+        told = self._login_logged() if self.login else ""
+        if self.forwarded is not None:
+            told += self.forwarded.logged(self.policy.conf.smtpd_client_port_logging)
+        log.info(f"{queue_id}: client={self.client.namaddr}{told}")
         return None
+
+    def _login_logged(self) -> str:
+        """What the log's `client=` line says about who has logged in."""
+        told = f", sasl_method={printable(self.login_method)}, sasl_username={self.login}"
+        sender = self.transaction.login_sender
+        return f"{told}, sasl_sender={printable(sender)}" if sender else told
 
     def delivered(self) -> None:
         """A message was queued: the client means well, its errors are forgiven."""
@@ -493,8 +503,13 @@ class Session:
                 told.name,
                 told.get("HELO"),
                 told.get("PROTO"),
+                self.login_method,
+                self.login,
+                self.transaction.login_sender,
                 ident=told.get("IDENT"),
             )
+        if self.login:
+            return self._known_client()
         known = self._envelope_client
         if known is None or known.helo != (self.helo or "") or known.protocol != self.protocol:
             client = self.client
@@ -502,6 +517,21 @@ class Session:
                 client.name, client.address, client.port, client.reverse_name, self.helo or "", self.protocol
             )
         return known
+
+    def _known_client(self) -> EnvelopeClient:
+        """One that has logged in."""
+        client = self.client
+        return EnvelopeClient(
+            client.name,
+            client.address,
+            client.port,
+            client.reverse_name,
+            self.helo or "",
+            self.protocol,
+            self.login_method,
+            self.login,
+            self.transaction.login_sender,
+        )
 
 
 def softened(reply: bytes) -> bytes:

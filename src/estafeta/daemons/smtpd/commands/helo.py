@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from estafeta.base import log
 from estafeta.daemons.smtpd.restrictions.evaluate import Check, judge
 from estafeta.daemons.smtpd.session import Session
@@ -36,6 +38,7 @@ async def ehlo(session: Session, arguments: str) -> bytes:
                 xforward=await session.may_xforward(),
                 xverp=await session.may_xverp(),
                 starttls=session.policy.tls is not None and session.stream.tls is None,
+                auth=await _logins(session),
             )
         except TableDown:
             # Offering everything may be just what the administrator wants to prevent.
@@ -60,6 +63,12 @@ async def _introduced(session: Session, arguments: str, verb: str) -> bytes | No
             return reply
     session.helo = name
     return None
+
+
+async def _logins(session: Session) -> Sequence[str]:
+    """The keyword AUTH and the mechanisms, where the client may log in. Raises TableDown."""
+    sasl = session.policy.sasl
+    return () if sasl is None or "AUTH" in session.ehlo_withheld else await sasl.keywords(session)
 
 
 async def _withheld(session: Session) -> frozenset[str]:

@@ -85,8 +85,8 @@ def _parameters(session: Session, transaction: Transaction, parameters: list[str
         # All but SMTPUTF8 have a value, if an empty one.
         good = handler is not None and bool(equals) != (handler is _smtputf8)
         problem = handler(session, transaction, value) if good and handler is not None else UNSUPPORTED
-        if problem == TOO_LARGE:
-            return TOO_LARGE_FOR_ANY
+        if problem in _REPLIES:
+            return _REPLIES[problem]
         if problem == UNSUPPORTED:
             return f"555 5.5.4 Unsupported option: {parameter}\r\n".encode("utf-8", "surrogateescape")
         if problem:
@@ -117,6 +117,10 @@ async def _xverp(session: Session, transaction: Transaction, sender: str, parame
 UNSUPPORTED = "unsupported"
 TOO_LARGE = "too large"
 TOO_LARGE_FOR_ANY = b"552 5.3.4 Message size exceeds file system imposed limit\r\n"
+TWO_SENDERS = "two senders"
+_REPLIES = {TOO_LARGE: TOO_LARGE_FOR_ANY, TWO_SENDERS: b"503 5.5.4 Error: multiple AUTH= options\r\n"}
+LONGEST_SENDER = 500
+"""Of AUTH=, in bytes. RFC 4954 5"""
 LARGEST_SIZE = (1 << 63) - 1
 LONGEST_NUMBER = 1000
 
@@ -166,7 +170,12 @@ def _envid(session: Session, transaction: Transaction, value: str) -> str:
 
 
 def _auth(session: Session, transaction: Transaction, value: str) -> str:
-    """RFC 4954 5. Nobody can log in, so nobody is believed; the parameter itself is harmless."""
+    """RFC 4954 5. Who sent it first, as a client says: for log and checks, believed of clients who have logged in."""
+    if session.policy.sasl is None:
+        return ""
+    if transaction.login_sender:
+        return TWO_SENDERS
+    transaction.login_sender = value[:LONGEST_SENDER]
     return ""
 
 

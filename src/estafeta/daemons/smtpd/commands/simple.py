@@ -56,9 +56,5 @@ async def vrfy(session: Session, arguments: str) -> bytes:
     return session.policy.to_wire(f"252 2.0.0 {shown}")
 
 
-async def auth(session: Session, arguments: str) -> bytes:
-    return b"503 5.5.1 Error: authentication not enabled\r\n"
-
-
 async def unknown(session: Session, arguments: str) -> bytes:
     return b"500 5.5.2 Error: command not recognized\r\n"

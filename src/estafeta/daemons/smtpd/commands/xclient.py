@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from estafeta.daemons.smtpd.commands.content import rewritten_as_local
 from estafeta.daemons.smtpd.session import Hangup, Session
+from estafeta.daemons.smtpd.shown import printable
 from estafeta.net.peer import LATER, NEVER, OK, UNKNOWN, Client
 from estafeta.tables.table import TableDown
 from estafeta.wire.smtp.attributes import NOT_KNOWN, TEMPUNAVAIL, XCLIENT, BadAttribute, parse_attributes
@@ -37,7 +38,8 @@ async def xclient(session: Session, arguments: str) -> bytes:
         own_address="" if destination in NOT_KNOWN else destination,
     )
     if "LOGIN" in said:
-        session.login = "" if said["LOGIN"] in NOT_KNOWN else said["LOGIN"]
+        session.login = "" if said["LOGIN"] in NOT_KNOWN else printable(said["LOGIN"])
+        session.login_method = "XCLIENT" if session.login else ""
     if "DESTPORT" in said:
         session.own_port = "" if said["DESTPORT"] in NOT_KNOWN else said["DESTPORT"]
     try:

@@ -200,7 +200,6 @@ NOT_YET: dict[str, bool] = {
     "reject_rhsbl_recipient": True,
     "permit_dnswl_client": True,
     "permit_rhswl_client": True,
-    "check_sasl_access": True,
     "check_client_a_access": True,
     "check_client_mx_access": True,
     "check_client_ns_access": True,
@@ -217,10 +216,6 @@ NOT_YET: dict[str, bool] = {
     "check_recipient_mx_access": True,
     "check_recipient_ns_access": True,
     "reject_maps_rbl": False,
-    "reject_sender_login_mismatch": False,
-    "reject_authenticated_sender_login_mismatch": False,
-    "reject_known_sender_login_mismatch": False,
-    "reject_unauthenticated_sender_login_mismatch": False,
     "permit_mx_backup": False,
 }
 """Restrictions of Postfix that do not exist here yet, and whether an argument follows."""

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from importlib import import_module
 
-MODULES = ("access", "client", "generic", "hostname", "policy_service", "recipient", "sender", "tls", "verified")
+MODULES = (
+    "access",
+    "client",
+    "generic",
+    "hostname",
+    "policy_service",
+    "recipient",
+    "sasl",
+    "sender",
+    "tls",
+    "verified",
+)
 
 
 def load() -> None:
