@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from estafeta.base import log
+from estafeta.base import log, verbose
 from estafeta.base.fs_identity import acting_as
 from estafeta.commands.map_progress import shown_progress
 from estafeta.commands.message_keys import message_keys
@@ -145,7 +145,7 @@ def _apply(job: Job, options: list[Option], conf: Config) -> None:
             case "j":
                 job.json = True
             case _:
-                pass  # -c is done, -v has nothing to add
+                pass  # -c and -v are done
     if job.json and job.query is None and not job.sequence:
         raise Fatal("specify -j only with -q or -s")
     if (job.headers or job.body or job.mime) and job.query != HERE:
@@ -287,6 +287,7 @@ def _delete(job: Job, key: str) -> int:
         status = _status(name)
         with acting_as(*_owner(job, status)):
             update = _update(job, kind, name, create=False, truncate=False, mode=_mode(job, status))
+            verbose.tell(f"{kind}:{name}: delete {len(keys)} keys")
             removed = [one for one in keys if one and update.delete(one)]
             if removed:
                 update.save()
@@ -309,6 +310,7 @@ def _create(job: Job, kind: str, name: str) -> None:
     status = status or _status(name)
     with acting_as(*_owner(job, status)):
         lines = _input_lines() if job.incremental else _source_lines(name)
+        verbose.tell(f"{'update' if job.incremental else 'create'} {kind}:{name}")
         update = _update(job, kind, name, create=True, truncate=not job.incremental, mode=_mode(job, status))
         shown = "stdin" if job.incremental else name
         if job.aliases:
@@ -317,6 +319,8 @@ def _create(job: Job, kind: str, name: str) -> None:
             entries = map_entries(lines, shown, utf8=job.flags.utf8)
         for number, key, value in shown_progress(job.program, shown, entries):
             stored = _files_as_base64(shown, number, value) if job.flags.base64_files else value
+            if verbose.level >= verbose.MORE:
+                verbose.tell(f'{shown}, line {number}: "{key}" = "{value}"')
             if stored is not None:
                 update.put(key, stored)
         if job.aliases and not job.incremental:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from estafeta.base import verbose
 from estafeta.commands.help import answer_help
 
 
@@ -18,10 +19,13 @@ class Option(NamedTuple):
     value: str
 
 
-def parse_options(program: str, words: Sequence[str], letters: str) -> tuple[list[Option], list[str]]:
+def parse_options(
+    program: str, words: Sequence[str], letters: str, *, other_v: int = 0
+) -> tuple[list[Option], list[str]]:
     """`letters` as for getopt: `q:` takes a value. Returns the options in order and the remaining words.
 
     Raises UsageError, after naming the letter on standard error. `--help` alone is answered here, and ends the command.
+    Each `-v` makes the process more verbose from here on, except the first `other_v`, which mean something else.
     """
     answer_help(program, words)
     found: list[Option] = []
@@ -44,6 +48,7 @@ def parse_options(program: str, words: Sequence[str], letters: str) -> tuple[lis
                 raise _complain(program, f"option requires an argument -- '{letter}'")
             found.append(Option(letter, word[at:] if at < len(word) else rest.pop(0)))
             break
+    verbose.begin(max(sum(option.letter == "v" for option in found) - other_v, 0))
     return found, rest
 
 

@@ -3,8 +3,7 @@
 A message in a journal has no file of its own; with `-q` it is found there as well, and so is one in maildrop/.
 
 What is shown has Postfix's form, record types (`-d`) included. Our files hold the content first, as it is, and then
-one envelope: so the offsets (`-o`) of content lines are true, all of the envelope has one, and file order (`-r`) shows
-it last.
+the envelope: so file order (`-r`) shows that last, and its fields in the order in which they lie there.
 """
 
 from __future__ import annotations
@@ -12,17 +11,17 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from estafeta.base import log
+from estafeta.base import log, verbose
+from estafeta.commands.envelope_records import TYPES, envelope_lines, spots_of
 from estafeta.commands.options import UsageError, parse_options
 from estafeta.commands.terminal import Terminal
 from estafeta.config.instance import Config, ConfigError
 from estafeta.intake import maildrop
-from estafeta.mail.envelope import RET_FULL, RET_HDRS, Envelope
+from estafeta.mail.envelope import Envelope
 from estafeta.queue import record, scan
 from estafeta.queue.files import MessageFiles
 from estafeta.queue.place import Place
@@ -36,20 +35,6 @@ USAGE = (
     "text)] [-q (access queue)] [-v] [file(s)...]"
 )
 QUEUES = ("deferred", "hold")
-TYPES = {
-    "message_size": 67,
-    "message_arrival_time": 84,
-    "named_attribute": 65,
-    "create_time": 65,
-    "sender_fullname": 70,
-    "content_filter": 76,
-    "redirect_to": 62,
-    "sender": 83,
-    "original_recipient": 79,
-    "recipient": 82,
-    "done_recipient": 68,
-}
-"""Postfix's numbers of record types: the letters that stand for them in its own files."""
 CONTENT, LINE, EXTRACTED, END = 77, 78, 88, 69
 MOST_HEADER = 1024 * 1024
 """Bytes in which the end of the header is looked for, of a message that nobody has taken in yet."""
@@ -67,6 +52,8 @@ class Opened:
     directory: str
     place: Place
     envelope: Envelope
+    full_name: str | None = None
+    """The sender's, of a message in maildrop/."""
 
     @property
     def content_at(self) -> int:
@@ -86,11 +73,17 @@ class Wanted:
     offsets: bool = False
     file_order: bool = False
     skip: int = 0
+    labels: bool = False
+    """`-v`: lines of content have a label, as records of the envelope have."""
 
     @property
     def plain(self) -> bool:
         """Content is shown as it is, not line by line."""
-        return not (self.types or self.offsets or self.skip)
+        return not (self.types or self.offsets or self.skip or self.labels)
+
+    @property
+    def label(self) -> bytes:
+        return b"regular_text: " if self.labels and not self.types else b""
 
     def mark(self, offset: int, kind: int) -> bytes:
         shown = b"%9d " % offset if self.offsets else b""
@@ -123,7 +116,7 @@ def run(words: list[str], out: BinaryIO) -> int:
     parts = letters & {"b", "e", "h"} or {"b", "e", "h"}
     conf = Config.load()
     for_command("postcat", conf, record=False)
-    wanted = Wanted(parts, "d" in letters, "o" in letters, "r" in letters)
+    wanted = Wanted(parts, "d" in letters, "o" in letters, "r" in letters, labels="v" in letters)
     for letter, value in options:
         if letter == "s":
             if not (value.isascii() and value.isdigit()) or len(value) > 18:
@@ -206,7 +199,7 @@ def _dropped(directory: str, name: str) -> Opened:
         raise _Fatal(f"{path}: {problem}") from None
     dropped.close()
     place = _divided(directory, Place(path, 0, 0, dropped.length, 0))
-    return Opened(path, directory, place, dropped.drop.envelope)
+    return Opened(path, directory, place, dropped.drop.envelope, dropped.drop.full_name)
 
 
 def _in_incoming(directory: str, files: MessageFiles, queue_id: str) -> Opened:
@@ -224,6 +217,7 @@ def _in_incoming(directory: str, files: MessageFiles, queue_id: str) -> Opened:
 
 def show(opened: Opened, wanted: Wanted, out: BinaryIO) -> None:
     """Write the wanted parts: `e` envelope, `h` header, `b` body."""
+    verbose.tell(f"open file {os.path.join(opened.directory, opened.place.path)}, offset {opened.place.offset}")
     name = os.fsencode(opened.name)
     with_envelope = "e" in wanted.parts
     if with_envelope:
@@ -237,7 +231,7 @@ def show(opened: Opened, wanted: Wanted, out: BinaryIO) -> None:
     else:
         for offset, line in _content_lines(opened, wanted.parts):
             if offset >= wanted.skip:
-                out.write(wanted.mark(offset, LINE) + line + b"\n")
+                out.write(wanted.mark(offset, LINE) + wanted.label + line + b"\n")
     if with_envelope:
         if wanted.file_order:
             _show_envelope(opened, wanted, out)
@@ -247,11 +241,17 @@ def show(opened: Opened, wanted: Wanted, out: BinaryIO) -> None:
 
 
 def _show_envelope(opened: Opened, wanted: Wanted, out: BinaryIO) -> None:
-    if opened.envelope_at < wanted.skip:
-        return
-    for line in envelope_lines(opened.envelope, opened.content_at):
-        kind = TYPES[line.partition(":")[0]]
-        out.write(wanted.mark(opened.envelope_at, kind) + line.encode("utf-8", "surrogateescape") + b"\n")
+    spots, name_at = spots_of(
+        opened.directory, opened.place.path, opened.place.offset, dropped=opened.full_name is not None
+    )
+    name = (name_at, opened.full_name) if opened.full_name else None
+    records = list(envelope_lines(opened.envelope, opened.content_at, spots, name))
+    if wanted.file_order:
+        records.sort(key=lambda each: each[0])
+    for offset, line in records:
+        if offset >= wanted.skip:
+            kind = TYPES[line.partition(":")[0]]
+            out.write(wanted.mark(offset, kind) + line.encode("utf-8", "surrogateescape") + b"\n")
 
 
 def _content_lines(opened: Opened, parts: set[str]) -> Iterator[tuple[int, bytes]]:
@@ -272,48 +272,6 @@ def _content_lines(opened: Opened, parts: set[str]) -> Iterator[tuple[int, bytes
             yield offset, held
     finally:
         reader.close()
-
-
-def envelope_lines(envelope: Envelope, content_at: int = record.HEADER_SIZE) -> Iterator[str]:
-    """`label: value` for all that is known, with the labels that Postfix has for the same things."""
-    numbers = (envelope.size, content_at, len(envelope.recipients), 0, envelope.size, int(envelope.smtputf8))
-    yield f"message_size: {' '.join(f'{number:15d}' for number in numbers)}"
-    yield f"message_arrival_time: {time.ctime(envelope.arrived)}"
-    yield f"create_time: {time.ctime(envelope.arrived)}"
-    client = envelope.client
-    ret = {RET_FULL: "1", RET_HDRS: "2"}.get(envelope.ret, "")
-    yield from _attributes({"rewrite_context": envelope.context, "envelope_id": envelope.envid, "ret_flags": ret})
-    if envelope.content_filter:
-        yield f"content_filter: {envelope.content_filter}"
-    if envelope.redirect:
-        yield f"redirect_to: {envelope.redirect}"
-    yield f"sender: {envelope.sender}"
-    origin = f"{client.name}[{client.address}]" if client.address else ""
-    attributes = {
-        "encoding": envelope.encoding,
-        "smtputf8": "yes" if envelope.smtputf8 else "",
-        "log_client_name": client.name,
-        "log_client_address": client.address,
-        "log_client_port": client.port,
-        "log_message_origin": origin,
-        "log_helo_name": client.helo,
-        "log_protocol_name": client.protocol,
-        "sasl_method": client.sasl_method,
-        "sasl_username": client.sasl_username,
-        "sasl_sender": client.sasl_sender,
-    }
-    yield from _attributes(attributes)
-    done = set(envelope.done)
-    for index, recipient in enumerate(envelope.recipients):
-        notify = str(recipient.notify) if recipient.notify else ""
-        yield from _attributes({"notify_flags": notify, "dsn_orig_rcpt": recipient.orcpt})
-        if recipient.original:
-            yield f"original_recipient: {recipient.original}"
-        yield f"{'done_recipient' if index in done else 'recipient'}: {recipient.address}"
-
-
-def _attributes(named: dict[str, str]) -> Iterator[str]:
-    return (f"named_attribute: {label}={value}" for label, value in named.items() if value)
 
 
 def _content(opened: Opened, parts: set[str]) -> Iterator[bytes]:

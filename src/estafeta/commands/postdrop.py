@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from estafeta.base import log
+from estafeta.base import log, verbose
 from estafeta.commands.login_senders import refused_sender
 from estafeta.commands.options import UsageError, parse_options
 from estafeta.commands.submit_rights import SubmitRights
@@ -47,6 +47,7 @@ def drop(conf: Config, content: Iterable[bytes], described: Drop) -> None:
         draft = Draft(folder)
     except OSError as error:
         raise CannotDrop(f"create a file in {folder}: {error.strerror}: {_remedy(conf, error)}") from error
+    verbose.tell(f"create file {draft.path}")
     try:
         lines = 0
         for piece in content:

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 
-from estafeta.base import log
+from estafeta.base import log, verbose
 from estafeta.commands.options import UsageError, parse_options
 from estafeta.commands.terminal import Terminal
 from estafeta.config.instance import Config, ConfigError
@@ -57,7 +57,10 @@ def run(words: list[str]) -> int:
     for_command("postlock", conf)
     path, command = rest[0], rest[1:]
     try:
-        with locked(path, locks_of(conf, values.get("l"))):
+        locks = locks_of(conf, values.get("l"))
+        verbose.tell(f"lock {path}: {' '.join(locks.methods)}")
+        with locked(path, locks):
+            verbose.tell(f"run {' '.join(command)}")
             return _status_of(command)
     except MailboxProblem as problem:
         raise _Fatal(f"open file {path}: {problem}") from None

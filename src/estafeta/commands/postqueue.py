@@ -136,7 +136,11 @@ def flush_site(conf: Config, site: str) -> None:
     """Try all mail for one destination now."""
     if not valid_domain(site):
         raise _Fatal(f'Cannot flush mail queue - invalid destination: "{site[:100]}"')
-    _answered(asyncio.run(_flush_service(conf).send_site(site)), site)
+    service = _flush_service(conf)
+    status = asyncio.run(service.send_site(site))
+    if status != DENIED:
+        service.hint("flush mail", site)
+    _answered(status, site)
 
 
 def _flush_service(conf: Config) -> FlushClient:

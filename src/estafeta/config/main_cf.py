@@ -11,6 +11,8 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from ..base import verbose
+
 
 class ConfigError(Exception):
     """A configuration that cannot be used. The text names file, line and remedy."""
@@ -54,7 +56,12 @@ class MainCf:
 def load_settings(directory: str) -> MainCf:
     """Read `main.cf` in `directory`. Raises ConfigError."""
     path = os.path.join(directory, "main.cf")
-    return parse_settings(read_text(path), directory)
+    verbose.tell(f"configuration directory: {directory}")
+    found = parse_settings(read_text(path), directory)
+    if verbose.level >= verbose.MORE:
+        for each in found.assignments:
+            verbose.tell(f"{path}, line {each.line}: {each.name} = {each.value}")
+    return found
 
 
 def parse_settings(text: str, directory: str = "/etc/postfix") -> MainCf:
@@ -76,6 +83,7 @@ def read_text(path: str) -> str:
     """A configuration file's text, odd bytes as surrogate escapes. Raises ConfigError."""
     try:
         with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+            verbose.tell(f"open file {path}")
             return file.read()
     except OSError as reason:
         remedy = "make it, or name another directory with -c or MAIL_CONFIG"

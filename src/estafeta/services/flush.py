@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from estafeta.base import log
+from estafeta.base import log, verbose
+from estafeta.config.compatibility import uses_legacy_default
 from estafeta.net.asker import ask_once
 from estafeta.tables.match import MatchList
 from estafeta.tables.table import TableDown
@@ -73,16 +74,30 @@ class FlushSites:
 
 @dataclass(frozen=True, slots=True)
 class FlushClient:
-    """Asks the service. `socket` is its path, relative to the queue directory or not."""
+    """Asks the service. `socket` is its path, relative to the queue directory or not.
+
+    `former_default`: which sites there are follows from what relay_domains was before compatibility_level 2, so whoever
+    lives by that is told.
+    """
 
     socket: str
     sites: FlushSites
     timeout: float
+    former_default: bool = False
 
     @classmethod
     def open(cls, conf: Config, directory: str = "") -> FlushClient:
         path = os.path.join(directory, "public", conf.flush_service_name)
-        return cls(path, FlushSites.open(conf), conf.ipc_timeout)
+        former = uses_legacy_default(conf, "relay_domains") and not conf.is_set("fast_flush_domains")
+        return cls(path, FlushSites.open(conf), conf.ipc_timeout, former)
+
+    def hint(self, purpose: str, site: str) -> None:
+        """Say which former default has decided that something is done for a site. COMPATIBILITY_README"""
+        if self.former_default:
+            log.info(
+                "using backwards-compatible default setting relay_domains=$mydestination "
+                f'to {purpose} for domain "{site}"'
+            )
 
     async def send_site(self, site: str) -> str:
         """Have the mail tried that waits for a site. OK, DENIED, BAD or FAILED; the log says why it failed."""
@@ -100,6 +115,7 @@ class FlushClient:
 
     async def ask(self, request: FlushRequest) -> str:
         """One request, one status."""
+        verbose.tell(f"connect to {self.socket}, {request.operation} {request.site}{request.queue_id}")
         shown = "/".join(self.socket.split("/")[-2:])  # public/flush, wherever the queue directory is
         try:
             return (await ask_once(self.socket, encode(request), self.timeout, decode_reply)).status

@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from estafeta.base import verbose
 from estafeta.mail.envelope import Envelope
 from estafeta.net.asker import ask_once
 from estafeta.net.frames import LARGEST_FRAME
@@ -64,6 +65,7 @@ def ask(control: Control, *, directory: str = ".", timeout: float = 600.0) -> It
     """Ask qmgr, and yield its replies. Blocks: for commands. Raises OSError when qmgr is away or goes away."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
         peer.settimeout(timeout)
+        verbose.tell(f"connect to {os.path.join(directory, SOCKET)}, {control.operation}")
         peer.connect(os.path.join(directory, SOCKET))
         payload = encode(control)
         peer.sendall(len(payload).to_bytes(4, "big") + payload)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from estafeta.base import log
+from estafeta.base import log, verbose
 from estafeta.intake import maildrop
 from estafeta.mail.envelope import Envelope
 from estafeta.net.frames import LARGEST_FRAME
@@ -61,6 +61,7 @@ def fetch(directory: str, service: str, timeout: float) -> Iterator[Shown]:
     """Ask the showq service, by its name in master.cf; blocks. Raises OSError when it is away."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
         peer.settimeout(timeout)
+        verbose.tell(f"connect to {os.path.join(directory, 'public', service)}")
         peer.connect(os.path.join(directory, "public", service))
         with peer.makefile("rb") as stream:
             while True:

@@ -9,12 +9,15 @@ import os
 import socket
 import stat
 
+from estafeta.base import verbose
+
 QMGR_FLUSH = b"FAD"
 """What `postqueue -f` and `sendmail -q` ask of qmgr: forget what is dead, ignore times, look at deferred/."""
 
 
 def trigger(path: str, requests: bytes, timeout: float) -> None:
     """Send requests to the service at `path`. Blocks. Raises OSError when nobody listens."""
+    verbose.tell(f"connect to {path}, send {requests!r}")
     if stat.S_ISFIFO(os.stat(path).st_mode):
         fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
         try:

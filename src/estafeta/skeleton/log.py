@@ -46,6 +46,11 @@ def printable(text: str) -> str:
     return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
 
 
+def in_ascii(text: str) -> str:
+    """The text with a '?' for every byte that is not ASCII: smtputf8_enable = no."""
+    return text.encode("utf-8", "surrogateescape").decode("ascii", "replace").replace("\ufffd", "?")
+
+
 def host_label(myhostname: str) -> str:
     """The host name as log lines show it: the first label."""
     return (myhostname or socket.gethostname()).partition(".")[0]
@@ -55,6 +60,7 @@ class LineSink:
     """Formats and batches. `defer(seconds, function)` is the event loop's call_later; without it nothing waits."""
 
     __slots__ = (
+        "_ascii",
         "_begun",
         "_defer",
         "_heads",
@@ -70,8 +76,10 @@ class LineSink:
         "target",
     )
 
-    def __init__(self, target: Target, syslog_name: str, program: str, host: str) -> None:
+    def __init__(self, target: Target, syslog_name: str, program: str, host: str, *, ascii_only: bool = False) -> None:
+        """`ascii_only`: what is not ASCII is shown as question marks, as without SMTPUTF8."""
         self.target = target
+        self._ascii = ascii_only
         self.host = host
         self._thread = get_ident()
         self._begun = 0.0
@@ -101,6 +109,8 @@ class LineSink:
             head = self._heads[program] = self._head(program or "")
         if not text.isprintable():
             text = printable(text)
+        if self._ascii and not text.isascii():
+            text = in_ascii(text)
         if get_ident() != self._thread:
             self.target.write([(level, self._stamp, head + PREFIX[level] + text)], self.host)
             return
@@ -142,7 +152,7 @@ def stamp(now: float) -> str:
 
 def for_daemon(program: str, conf: Config, target: Target) -> LineSink:
     """Make and install the sink of a service process or of master."""
-    sink = LineSink(target, conf.syslog_name, program, host_label(conf.myhostname))
+    sink = LineSink(target, conf.syslog_name, program, host_label(conf.myhostname), ascii_only=not conf.smtputf8_enable)
     log.install(sink)
     return sink
 
@@ -188,7 +198,8 @@ def for_command(
     process number, without syslog_name.
     """
     syslog_name = "" if whole_tag else conf.syslog_name
-    sink = LineSink(_command_target(conf, direct=direct), syslog_name, name, host_label(conf.myhostname))
+    host = host_label(conf.myhostname)
+    sink = LineSink(_command_target(conf, direct=direct), syslog_name, name, host, ascii_only=not conf.smtputf8_enable)
     command = _Command(name, sink, stderr=stderr, quiet=not record)
     log.install(command)
     return command

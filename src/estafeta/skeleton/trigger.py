@@ -6,12 +6,15 @@ import os
 import socket
 import stat
 
+from estafeta.base import verbose
+
 TIMEOUT = 5.0
 """Seconds to wait for a service that is too busy to accept."""
 
 
 def trigger(path: str, request: bytes) -> bool:
     """Send `request` to a unix-domain socket or fifo. False: nobody took it; the service finds its work later."""
+    verbose.tell(f"connect to {path}, send {request!r}")
     try:
         if stat.S_ISFIFO(os.stat(path).st_mode):
             return _through_fifo(path, request)

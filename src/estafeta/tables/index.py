@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Protocol, cast
 from weakref import WeakValueDictionary
 
-from estafeta.base import log
+from estafeta.base import log, verbose
 from estafeta.tables import settings
 from estafeta.tables.table import Flags, Table, TableError
 
@@ -68,6 +68,11 @@ def open_table(spec: str, flags: Flags = Flags(), *, anew: bool = False) -> Tabl
     if table is None:
         table = _opener(kind, spec)(kind, name, flags)
         table.spec = f"{kind}:{name}"
+        if verbose.wanted():
+            from estafeta.tables.told import ToldTable  # only who looks for an error needs it
+
+            verbose.tell(f"dict_open: {table.spec}")
+            table = ToldTable(table)
         _opened[key] = table
     return table
 

@@ -11,6 +11,7 @@ import os
 import ssl
 import sys
 
+from estafeta.base import log
 from estafeta.commands.help import answer_help
 
 from ...config.expand import ExpandError
@@ -37,6 +38,7 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.flush()
         print(f"{program}: {text}", file=sys.stderr)
 
+    before = log.install(lambda level, text, service: say(log.PREFIX[level] + text))
     answer_help("postconf", sys.argv[1:] if argv is None else argv)
     try:
         request = parse(sys.argv[1:] if argv is None else argv, program)
@@ -52,6 +54,8 @@ def main(argv: list[str] | None = None) -> int:
         # The reader (`postconf | head`) has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EX_OK
+    finally:
+        log.install(before)
 
 
 def _run(request: Request, warn: changes.Warn) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import getopt
 from dataclasses import dataclass, field
 
+from estafeta.base import verbose
+
 LETTERS = "aAbdefFhHlmMnopPtTxX#"
 """Every option that can conflict with another, in the order in which conflicts name them."""
 
@@ -80,6 +82,7 @@ def parse(words: list[str], program: str) -> Request:
         options, names = getopt.getopt(words, "aAbc:C:deEfFhHlmMno:pPtT:vxX#")
     except getopt.GetoptError as reason:
         raise UsageError(f"{reason.msg}\n{USAGE.format(program=program)}") from reason
+    verbose.begin(sum(option == "-v" for option, _ in options))
     request = Request(names=names)
     for option, value in options:
         _take(request, option[1:], value)

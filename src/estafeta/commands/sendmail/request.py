@@ -84,7 +84,7 @@ def parse(name: str, words: list[str]) -> Request:
     request = Request(mode={"mailq": LIST, "newaliases": ALIASES, "smtpd": DAEMON}.get(name, ENQUEUE))
     words = _old_verp(_queue_options(words, request))
     try:
-        options, rest = parse_options(name, words, LETTERS)
+        options, rest = parse_options(name, words, LETTERS, other_v=1)
     except UsageError:
         raise Fatal(f"usage: {name} [options]") from None
     for letter, value in options:
@@ -95,6 +95,10 @@ def parse(name: str, words: list[str]) -> Request:
         raise Fatal("-t can be used only in delivery mode")
     if request.extract and request.trace & TRACE_VERIFY:
         raise Fatal("-t option cannot be used with -bv")
+    if request.notify and request.trace & TRACE_VERIFY:
+        raise Fatal("-N option cannot be used with -bv")
+    if request.ret and request.trace & TRACE_VERIFY:
+        raise Fatal("-R option cannot be used with -bv")
     if rest and request.mode in _NO_RECIPIENTS:
         raise Fatal(f"{_NO_RECIPIENTS[request.mode]} requires no recipient")
     for word in rest:
@@ -105,7 +109,7 @@ def parse(name: str, words: list[str]) -> Request:
 def config_of(name: str, words: list[str]) -> str:
     """The value of -C, which has to be known before anything can be logged. "" if there is none, or no sense in it."""
     try:
-        options, _ = parse_options(name, _queue_options(words, Request(), strict=False), LETTERS)
+        options, _ = parse_options(name, _queue_options(words, Request(), strict=False), LETTERS, other_v=1)
     except UsageError:
         return ""
     return next((value for letter, value in options if letter == "C"), "")

@@ -54,7 +54,7 @@ class Notice:
 def due(conf: Config, request: ReportRequest) -> list[Notice]:
     """The reports that this request calls for, in the order in which they are sent."""
     envelope = request.envelope
-    everything = [(envelope.recipients[index], result) for index, result in sorted(request.results.items())]
+    everything = _in_order([(envelope.recipients[index], result) for index, result in sorted(request.results.items())])
     if request.kind == SUCCESS and envelope.expanded:
         everything += [(recipient, EXPANDED) for recipient in envelope.expanded]
     if envelope.sender == double_bounce_address(conf):
@@ -76,6 +76,20 @@ def due(conf: Config, request: ReportRequest) -> list[Notice]:
         notices.append(Notice(request.kind, "", envelope.sender, True, headers_only, wanted))
     notices += _postmaster_copy(conf, request.kind, everything)
     return notices
+
+
+def _in_order(results: list[tuple[Recipient, Result]]) -> list[tuple[Recipient, Result]]:
+    """As Postfix's queue manager hands recipients out: those of one domain together, sorted by address."""
+    if len(results) < 2:
+        return results
+    first: dict[str, int] = {}
+    for number, (recipient, _) in enumerate(results):
+        first.setdefault(_domain(recipient), number)
+    return sorted(results, key=lambda each: (first[_domain(each[0])], each[0].address))
+
+
+def _domain(recipient: Recipient) -> str:
+    return recipient.address.rpartition("@")[2].lower()
 
 
 def sender_shown(conf: Config, envelope: Envelope) -> str:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from estafeta.base import log
+from estafeta.base import log, verbose
 from estafeta.config.instance import Config, default_directory
 from estafeta.config.main_cf import ConfigError
 from estafeta.skeleton.accept import explain
@@ -115,6 +115,7 @@ def start_and_wait(options: Options) -> int:
 def serve(options: Options, started: Callable[[str], None]) -> int:
     """Be master, to its end. `started` hears "" when everything is up, or why it cannot be."""
     sink: LineSink | None = None
+    verbose.begin(options.verbose)
     try:
         os.environ["MAIL_CONFIG"] = options.directory
         plan = make_plan(options.directory)

@@ -57,6 +57,9 @@ class FlushNotes:
                 log.warning(f"fast_flush_domains: {down}: mail is not noted for ETRN")
                 self._not_before = self._loop.time() + PAUSE
                 continue
+            for site, _ in batch if self._client.former_default else ():
+                if site in wanted:
+                    self._client.hint("update fast-flush logfile", site)
             pairs = [(site, queue_id) for site, queue_id in batch if site in wanted]
             if pairs and await self._client.ask(FlushRequest(ADD, waiting=pairs)) != OK:
                 self._not_before = self._loop.time() + PAUSE

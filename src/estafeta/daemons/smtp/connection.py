@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from estafeta.base import log
+from estafeta.base import log, verbose
 from estafeta.daemons.smtp.errors import (
     Broken,
     Failure,
@@ -286,12 +286,21 @@ async def open_connection(
         failure = not_connected(server.relay, error)
         raise SiteError(failure) from error
     watched = await habits.watched(server)
-    connection = (WatchedConnection if watched else Connection)(stream, server, loop.time())
+    if not watched:
+        return await _ready(Connection(stream, server, loop.time()), manner, habits, nexthop, queue_id, arrived)
+    with verbose.watching():
+        return await _ready(WatchedConnection(stream, server, loop.time()), manner, habits, nexthop, queue_id, arrived)
+
+
+async def _ready(
+    connection: Connection, manner: Manner, habits: Habits, nexthop: str, queue_id: str, arrived: float
+) -> Connection:
+    """The greeting and EHLO, over a new connection. Raises SiteError."""
     connection.reader.rewrite = habits.rewriting(connection.relay)
     connection.deadline = manner.deadline
     if manner.transcripts:
         connection.said = recording()
-    stream.timeout = manner.helo_timeout
+    connection.stream.timeout = manner.helo_timeout
     try:
         await _greet(connection, manner, habits, nexthop, queue_id, arrived)
     except SiteError as error:

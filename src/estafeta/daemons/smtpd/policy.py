@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 
-from estafeta.base import log
+from estafeta.base import log, verbose
 from estafeta.config.instance import Config, changed
 from estafeta.config.interfaces import local_addresses
 from estafeta.config.kinds import parse_words
@@ -159,6 +159,8 @@ class Policy:
         self.xclient_hosts = self._clients("smtpd_authorized_xclient_hosts")
         self.xforward_hosts = self._clients("smtpd_authorized_xforward_hosts")
         self.watch = self._clients("debug_peer_list")
+        if verbose.level:  # with -v in master.cf, everybody is watched
+            self.watch = MatchList.open(("0.0.0.0/0", "[::]/0"), name="debug_peer_list")
         self.permit_log = (
             MatchList.open(conf.smtpd_log_access_permit_actions, name="smtpd_log_access_permit_actions")
             if conf.smtpd_log_access_permit_actions

@@ -1,4 +1,4 @@
-"""debug_peer_list: the conversation with some clients goes into the log, line by line.
+"""debug_peer_list, and `-v` in master.cf: the conversation with some clients goes into the log, line by line.
 
     < client.example[192.0.2.1]: EHLO client.example
     > client.example[192.0.2.1]: 250-mail.example
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from estafeta.base import log
+from estafeta.base import log, verbose
 from estafeta.mail.transcript import MOST_ENTRIES, Entry, told
 
 IN, OUT = " In:  ", " Out: "
@@ -22,6 +22,7 @@ class Watched(deque[Entry]):
 
     def __init__(self, before: deque[Entry] | None, client: str) -> None:
         super().__init__(before or (), MOST_ENTRIES)
+        verbose.watch()  # it is made in the task that serves this client
         self._client = client
 
     def append(self, entry: Entry) -> None:
