@@ -115,19 +115,37 @@ class Resolver:
                 again.ttl = kept.ttl
                 raise again from None
             return kept
-        task = self._asking.get(key)
-        if task is None:
-            task = asyncio.get_running_loop().create_task(self._ask(name, rrtype))
-            self._asking[key] = task
-            task.add_done_callback(lambda done: self._asked(key, done))
         # Shielded: one asker who loses patience must not take the answer from the others.
-        answer = await asyncio.shield(task)
+        answer = await asyncio.shield(self._asking.get(key) or self._begin(key))
         if self.probe is not None and not self.probe.settled:
             self.probe.saw(answer.secure, self._ask)
         return answer
 
-    async def mx(self, domain: str) -> list[Mx]:
-        """Mail exchangers, best preference first. `[Mx(0, "")]` is a null MX (RFC 7505). Raises as `query`.
+    def at_hand(self, name: str, rrtype: str) -> bool:
+        """Whether `query` would answer without asking."""
+        try:
+            return self._cache.get((check_name(name, host=rrtype in HOST_TYPES), rrtype)) is not None
+        except BadName:
+            return True
+
+    def expect(self, name: str, rrtype: str) -> None:
+        """Begin to find out what will be asked soon: whoever asks then has the answer, or less to wait for it."""
+        try:
+            key = (check_name(name, host=rrtype in HOST_TYPES), rrtype)
+        except BadName:
+            return
+        if key not in self._asking and self._cache.get(key) is None:
+            self._begin(key)
+
+    def _begin(self, key: tuple[str, str]) -> asyncio.Task[Answer]:
+        task = self._asking[key] = asyncio.get_running_loop().create_task(self._ask(*key))
+        task.add_done_callback(lambda done: self._asked(key, done))
+        return task
+
+    async def mx(self, domain: str, *, ordered: bool = True) -> list[Mx]:
+        """Mail exchangers, best preference first, or in the order of the answer if not `ordered`.
+
+        `[Mx(0, "")]` is a null MX (RFC 7505). Raises as `query`.
 
         Records that name no usable host are passed over with a warning; BadAnswer when none is left.
         """
@@ -148,7 +166,7 @@ class Resolver:
                 log.warning(f"malformed domain name in resource data of MX record for {domain}: {host}")
         if not found:
             raise BadAnswer(domain, "MX")
-        return sorted(found, key=lambda mx: mx.preference)
+        return sorted(found, key=lambda mx: mx.preference) if ordered else found
 
     async def addresses(self, host: str, *, family: int = 0) -> list[str]:
         """IP addresses of a host from DNS: `family` 4, 6, or 0 for both (IPv6 first). An address is its own address.

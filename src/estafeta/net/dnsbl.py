@@ -158,6 +158,14 @@ class DnsLists:
             raise DnsDown(error.name, error.rrtype, str(error)) from None
         return Reply(answer.records, answer.ttl)
 
+    def expect(self, subject: str, domain: str) -> None:
+        """`ask` will come soon."""
+        self._resolver.expect(f"{subject}.{domain}", "A")
+
+    def at_hand(self, subject: str, domain: str) -> bool:
+        """Whether `ask` would answer without waiting."""
+        return self._resolver.at_hand(f"{subject}.{domain}", "A")
+
     async def listed(self, subject: str, site: Site) -> Reply | None:
         """The reply if it makes a listing for this entry, None if not. Raises DnsDown."""
         reply = await self.ask(subject, site.domain)
