@@ -12,19 +12,25 @@ A case is a text file. Its first line, a comment, says which rule it shows. Sect
     == resolv                    lines added to /etc/resolv.conf
     == user antonio              a system user
     == sasldb sasldb2            a password file made by saslpasswd2; lines USER REALM PASSWORD
+    == saslauthd DIR             a saslauthd whose socket is DIR/mux below /srv; lines USER PASSWORD
+    == sqlite users.db           an SQLite file in /srv/etc, made by the section's statements
     == dovecot plain login       a Dovecot whose auth service offers these mechanisms on the socket private/auth and on
                                  port 12345; lines of a passwd-file, and settings (`auth_realms = x`)
+    == tls                       certificates in /srv/etc/tls, as tests/support/certificates.py has them; in the sections
+                                 above and in files, @client.sha256@ and @client.key.sha256@ are fingerprints
     == sink 2526                 an SMTP server of ours; VERB = REPLY lines say what it answers
                                  (`sink 127.0.0.2:2526`: on that address; `sink unix:/srv/sink/s`: a local socket)
     == policy 10040              a policy server (`policy unix:/srv/sink/p` too); ATTRIBUTE=VALUE: REPLY lines, `*: REPLY`
                                  for all; replies and what is shown are as in tests/support/policy_server.py
     == talk                      a dialogue on port 25; `== talk 2525 from 127.0.0.2`: another port, another client;
-                                 `== talk 25 first`: the client speaks before it is greeted
+                                 `== talk 25 first`: the client speaks before it is greeted; `== talk 465 tls`: TLS from
+                                 the first byte
     C: EHLO client.test          a line; its reply is read
     C+: MAIL FROM:<a@b.test>     a line that is sent together with the next one
     R: text\\x0d\\x0a              bytes as written, no line end added, no reply read
     W:                           read a reply
     64: \x00ana\x00secret          a line in base64, with escapes
+    TLS: 1.2 cert=client         the client begins TLS, with a version, cert=NAME, name=SERVER, ciphers=LIST, resume
     A: CRAM-MD5 ana secret       the answer to the challenge that was read last
     == sendmail -f a@b.test x    the command, with the section's text as its input
     == run postqueue -p          a command whose output is kept
@@ -87,7 +93,10 @@ KINDS = {
     "sink",
     "policy",
     "talk",
+    "tls",
+    "saslauthd",
     "sasldb",
+    "sqlite",
     "sendmail",
     "run",
     "wait",

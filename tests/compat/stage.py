@@ -12,6 +12,7 @@ import os
 import re
 import shlex
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -19,7 +20,9 @@ from pathlib import Path
 
 from tests.compat.case import Case, Section, load
 from tests.compat.normalise import Normaliser
+from tests.support.certificates import Pair, make_certificates
 from tests.support.dns_server import DnsServer
+from tests.support.tls_client import TlsClient
 from tests.support.dovecot import start_dovecot
 from tests.support.sasl_client import answer_to, encoded
 
@@ -126,6 +129,8 @@ class Stage:
         self._seen: list[tuple[str, bool]] = []
         """What was observed, raw; True for the log."""
         self._talks = 0
+        self._pairs: dict[str, Pair] = {}
+        self._tls = TlsClient(ETC / "tls")
         self._sinks: dict[str, subprocess.Popen[bytes]] = {}
 
     def play(self) -> str:
@@ -172,6 +177,10 @@ class Stage:
             home.mkdir()
             passwd += f"{name}:x:{number}:{number}::{home}:/bin/sh\n"
             os.chown(home, number, number)
+        for number, line in enumerate((line for one in self._case.all("saslauthd") for line in one.lines), 3001):
+            name, password = line.split(" ", 1)
+            stored = _run("openssl", "passwd", "-6", "-stdin", text=password).strip()
+            passwd += f"{name}:{stored}:{number}:{number}::/:/bin/sh\n"
         _replace("/etc/passwd", passwd)
         hosts = "127.0.0.1 localhost\n127.0.0.1 mail.example.test\n127.0.0.2 client.example.test\n"
         _replace("/etc/hosts", hosts + "".join(section.text for section in self._case.all("hosts")))
@@ -181,24 +190,44 @@ class Stage:
         self._dns.__enter__()
 
     def _configuration(self) -> None:
+        if self._case.all("tls"):
+            self._pairs = make_certificates(ETC / "tls")
         settings = dict(MAIN)
-        if not self._ours:
+        if self._ours:
+            settings["estafeta_auth_failure_delay"] = "0"
+        else:
             settings |= {"daemon_directory": "/usr/lib/postfix/sbin", "shlib_directory": "/usr/lib/postfix"}
         added = "".join(section.text for section in self._case.all("main"))
         own = re.findall(r"^(\w+) *=", added, re.MULTILINE)
         text = "".join(f"{name} = {value}\n" for name, value in settings.items() if name not in own)
-        (ETC / "main.cf").write_text(text + added)
+        (ETC / "main.cf").write_text(text + self._filled(added))
         (ETC / "master.cf").write_text(self._master())
         for section in self._case.all("file") + self._case.all("map"):
             (ETC / section.argument).parent.mkdir(exist_ok=True)
-            (ETC / section.argument).write_text(section.text)
+            (ETC / section.argument).write_text(self._filled(section.text))
         for section in self._case.all("sasldb"):
             for user, realm, password in (line.split(" ", 2) for line in section.lines):
                 _run("saslpasswd2", "-p", "-c", "-f", ETC / section.argument, "-u", realm, user, text=password)
             os.chown(ETC / section.argument, *_ids("postfix"))
+        for section in self._case.all("sqlite"):
+            with sqlite3.connect(ETC / section.argument) as database:
+                database.executescript(section.text)
+        for section in self._case.all("saslauthd"):
+            (STAGE / section.argument).mkdir()
+            _run("saslauthd", "-a", "getpwent", "-n", "1", "-m", STAGE / section.argument)
+            (STAGE / section.argument / "mux").chmod(0o777)
         os.chown(STAGE / "data", *_ids("postfix"))
         for section in self._case.all("map"):
             _run(self._commands / "postmap", "-c", ETC, ETC / section.argument)
+
+    def _filled(self, text: str) -> str:
+        """With fingerprints in place of @client.sha256@ and @client.key.sha256@."""
+
+        def fingerprint(found: re.Match[str]) -> str:
+            pair = self._pairs[found[1]]
+            return pair.key_fingerprint(found[3]) if found[2] else pair.fingerprint(found[3])
+
+        return re.sub(r"@(\w+)(\.key)?\.(md5|sha1|sha256)@", fingerprint, text)
 
     def _master(self) -> str:
         return MASTER + "".join(section.text for section in self._case.all("master"))
@@ -229,6 +258,10 @@ class Stage:
         with socket.create_connection(("127.0.0.1", port), REPLY_TIMEOUT, (client, 0)) as link:
             link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             replies = link.makefile("rb")
+            if "tls" in words:
+                link, told = self._tls.start(link, "")
+                lines.append(f"T: {told}")
+                replies = link.makefile("rb")
             if "first" not in words:
                 lines += _read_reply(replies)
             content = False
@@ -240,6 +273,13 @@ class Stage:
                 lines.append(line)
                 if mark in ("A", "64"):
                     text = answer_to(got[-1], text) if mark == "A" else encoded(text)
+                if mark == "TLS":
+                    link, told = self._tls.start(link, text)
+                    lines.append(f"T: {told}")
+                    replies = link.makefile("rb")
+                    if told.startswith("failed"):
+                        break
+                    continue
                 if mark == "W":
                     lines += _read_reply(replies)
                     content = False
@@ -270,6 +310,7 @@ class Stage:
                 if got[-1] == "(closed)":
                     break
             replies.close()  # it would keep the connection open
+            link.close()
         self._say("\n".join(lines) + "\n")
         self._talks += 1
         # The log of the next dialogue begins where that of this one ends.

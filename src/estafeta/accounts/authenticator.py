@@ -97,6 +97,10 @@ class Authenticator(Protocol):
     async def mechanisms(self) -> Sequence[Mechanism]:
         """All that can be offered. Raises OSError if that cannot be known now."""
 
+    def unavailable(self, mechanism: str, *, needs_encryption: bool) -> str:
+        """The reason for reply and log where a client asks for what it was not offered. `needs_encryption`: the
+        mechanism sends the password, and only the lack of encryption keeps it from being offered."""
+
     async def begin(self, mechanism: str, initial: bytes | None, about: Circumstances) -> tuple[Exchange, Answer]:
         """Start an exchange. `initial`: the response that came with the command; None for none, b"" for an empty
         one."""

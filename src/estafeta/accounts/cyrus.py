@@ -138,4 +138,4 @@ def habits(options: Options, found: Sequence[Source]) -> Habits:
     offered = [name for name in listed if name in TRAITS and name not in CHANNEL_BOUND]
     if not listed:
         offered = [name for name in EVERY_MECHANISM if usable(name, found)]
-    return Habits(tuple(dict.fromkeys(offered)), REMARKS, f"{_FAILURE}Couldn't find mech %s")
+    return Habits(tuple(dict.fromkeys(offered)), REMARKS, _FAILURE, f"{_FAILURE}Couldn't find mech %s")

@@ -56,6 +56,7 @@ _TRAITS = {
 }
 LOST = "Connection lost to authentication server"
 NO_REASON = "(reason unavailable)"
+INVALID_MECHANISM = "Invalid authentication mechanism"
 TOO_LONG = "authentication response too long"
 
 
@@ -205,6 +206,9 @@ class DovecotAuthenticator:
         await self._linked()
         return self._mechanisms
 
+    def unavailable(self, mechanism: str, *, needs_encryption: bool) -> str:
+        return INVALID_MECHANISM
+
     async def begin(self, mechanism: str, initial: bytes | None, about: Circumstances) -> tuple[Exchange, Answer]:
         try:
             link = await self._linked()
@@ -212,7 +216,7 @@ class DovecotAuthenticator:
             return _NoExchange(), Denied(LOST, later=True)
         if not any(known.name == mechanism for known in self._mechanisms):
             # The server would hang up on it.
-            return _NoExchange(), Denied("Invalid authentication mechanism")
+            return _NoExchange(), Denied(INVALID_MECHANISM)
         exchange = DovecotExchange(link, link.number())
         line = dovecot_auth.begin(exchange._request, mechanism, _parameters(about), initial)
         return exchange, await exchange.ask(line)

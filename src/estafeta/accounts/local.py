@@ -21,6 +21,7 @@ from estafeta.accounts.good_passwords import GoodPasswords
 from estafeta.accounts.source import SECRET_FORMS, Source, SourceDown
 from estafeta.accounts.workers import Workers
 from estafeta.base import log
+from estafeta.tables.source import shown
 from estafeta.wire.sasl.events import FAILED
 from estafeta.wire.sasl.server import (
     CHANNEL_BOUND,
@@ -40,6 +41,9 @@ from estafeta.wire.sasl.server import (
     server_mechanism,
 )
 
+LONGEST_NAME = 100
+"""Characters of what a client calls a mechanism, for the log."""
+NEEDS_ENCRYPTION = "encryption needed to use mechanism"
 NO_MECHANISM = "no mechanism available"
 LATER = "generic failure"
 PLAINTEXT_MECHANISMS = frozenset({"PLAIN", "LOGIN"})
@@ -112,6 +116,8 @@ class Habits:
     """Mechanisms, in capitals, in the order in which they are offered."""
     remarks: dict[str, str] = field(default_factory=dict)
     """Mechanism -> what is logged when a password was wrong, before the line of the server itself."""
+    failure: str = "SASL: a password cannot be checked now: "
+    """What is logged before the reason, where a source cannot be asked."""
     unknown: str = ""
     """What is logged about a mechanism that is not offered; `%s` is its name."""
 
@@ -142,11 +148,16 @@ class LocalAuthenticator:
             self._offers[without] = tuple(Offer(name, TRAITS[name]) for name in names)
         return self._offers[without]
 
+    def unavailable(self, mechanism: str, *, needs_encryption: bool) -> str:
+        if needs_encryption:
+            return NEEDS_ENCRYPTION
+        if self._habits.unknown and mechanism not in self._habits.offered:
+            log.warning(self._habits.unknown % shown(mechanism[:LONGEST_NAME]))
+        return NO_MECHANISM
+
     async def begin(self, mechanism: str, initial: bytes | None, about: Circumstances) -> tuple[Exchange, Answer]:
         if mechanism not in self._habits.offered:
-            if self._habits.unknown:
-                log.warning(self._habits.unknown % mechanism)
-            return _Over(), Denied(NO_MECHANISM)
+            return _Over(), Denied(self.unavailable(mechanism, needs_encryption=False))
         exchange = LocalExchange(self, server_mechanism(mechanism, self._setting(mechanism, about)), about)
         return exchange, await exchange.go_on(exchange.machine.begin(initial))
 
@@ -221,7 +232,9 @@ class LocalAuthenticator:
             raise down
         return None
 
-    async def refuse(self, failure: Failure, mechanism: str, about: Circumstances, *, known: bool | None) -> Denied:
+    async def refuse(
+        self, failure: Failure, mechanism: str, user: str, about: Circumstances, *, known: bool | None
+    ) -> Denied:
         """After a wrong password: the client waits, and nobody else does. `known`: there is such a user; None: the
         password was right, and the user wanted to be another."""
         if failure.reason == FAILED:
@@ -229,7 +242,12 @@ class LocalAuthenticator:
             if remark is not None and (known is not False or mechanism in PLAINTEXT_MECHANISMS):
                 log.warning(remark)
             await asyncio.sleep(self.checking.delay.after_failure(about.client_address))
-        return Denied(failure.reason, user=failure.user or None)
+        return Denied(failure.reason, user=user or None)
+
+    def cannot_ask(self, reason: SourceDown, mechanism: str) -> None:
+        log.warning(f"{self._habits.failure}{reason}")
+        if mechanism == "PLAIN" and mechanism in self._habits.remarks:
+            log.warning(self._habits.remarks[mechanism])
 
 
 class LocalExchange:
@@ -254,12 +272,16 @@ class LocalExchange:
                     self._owner.checking.delay.forgive(self._about.client_address)
                     return Login(self._whole_name(event.user), event.text)
                 case Failure():
-                    return await self._owner.refuse(event, self.machine.name, self._about, known=self._known)
+                    # Of who wants to be another, that name is logged.
+                    user = self.machine.authzid if self._known is None else event.user
+                    whole = self._whole_name(user) if user else ""
+                    return await self._owner.refuse(event, self.machine.name, whole, self._about, known=self._known)
             try:
                 given = await self._answer(event)
             except SourceDown as error:
-                log.warning(f"SASL {self.machine.name} login cannot be checked: {error}")
-                return Denied(LATER, later=True, user=self.machine.user or None)
+                self._owner.cannot_ask(error, self.machine.name)
+                user = self.machine.user
+                return Denied(LATER, later=True, user=self._whole_name(user) if user else None)
             event = self.machine.answer(given)
 
     async def _answer(self, event: Verify | Secret | Token | Authorize) -> Given:

@@ -78,8 +78,8 @@ class Saslauthd(Source):
             raise SourceDown(f"{self.name}: no answer that makes sense") from None
         except OSError as error:
             raise SourceDown(
-                f"cannot connect to saslauthd server {self._path}: {error.strerror or error}: start saslauthd, let it "
-                f"make its socket there (in a chroot: below the queue directory), and let this user reach it"
+                f"cannot connect to saslauthd server: {error.strerror or error} ({self._path}: let saslauthd have its "
+                f"socket there, below the queue directory if this runs in a chroot, and let this user reach it)"
             ) from None
         finally:
             self._under_way -= 1

@@ -46,6 +46,10 @@ class Demands:
         self._forbidden = frozenset(FORBIDS[word] for word in lower if word in FORBIDS)
         self._required = frozenset(REQUIRES[word] for word in lower if word in REQUIRES)
 
+    @property
+    def forbids_plaintext(self) -> bool:
+        return PLAINTEXT in self._forbidden
+
     def met_by(self, mechanism: Mechanism) -> bool:
         return not (self._forbidden & mechanism.traits) and self._required <= mechanism.traits
 
@@ -102,6 +106,13 @@ class Sasl:
             kept = known, tuple(names)
             self._allowed[tls] = kept
         return kept[1]
+
+    async def unavailable(self, name: str, *, tls: bool) -> str:
+        """Why a client cannot use a mechanism that `mechanisms` does not name."""
+        demands = self._tls if tls else self._plain
+        offered = {mechanism.name: mechanism for mechanism in await self.authenticator.mechanisms()}
+        plaintext = name in offered and PLAINTEXT in offered[name].traits and demands.forbids_plaintext
+        return self.authenticator.unavailable(name, needs_encryption=plaintext)
 
     async def keywords(self, session: Session) -> list[str]:
         """The lines for the reply to EHLO. Raises TableDown, logged."""

@@ -8,7 +8,7 @@ answers is ever logged but the user's name, as the authenticator understood it.
 from __future__ import annotations
 
 import base64
-import binascii
+import re
 
 from estafeta.accounts.authenticator import Answer, Challenge, Denied, Exchange, Login
 from estafeta.base import log
@@ -24,6 +24,8 @@ TOO_LONG = b"500 5.5.6 SASL response limit exceeded\r\n"
 NO_SERVER = "Connection lost to authentication server"
 LONGEST_NAME = 100
 """Of what a client calls a mechanism, and of a user's name, in the log."""
+_BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
+"""With its padding and no more: RFC 4648 4."""
 MOST_CHALLENGES = 20
 """No mechanism needs more than three."""
 
@@ -92,10 +94,10 @@ def _denied(session: Session, name: str, denied: Denied) -> bytes:
 
 async def _dialogue(session: Session, sasl: Sasl, name: str, initial: str | None) -> Login | Denied:
     """The exchange of one mechanism. Raises _Aborted, _TooLong, _NotBase64, PeerGone, TimeoutError."""
-    mechanism = name.upper()
+    mechanism, tls = name.upper(), session.stream.tls is not None
     try:
-        if mechanism not in await sasl.mechanisms(tls=session.stream.tls is not None):
-            return Denied("Invalid authentication mechanism")
+        if mechanism not in await sasl.mechanisms(tls=tls):
+            return Denied(await sasl.unavailable(mechanism, tls=tls))
     except OSError:
         return Denied(NO_SERVER, later=True)
     except TableDown as error:
@@ -126,8 +128,6 @@ async def _exchange(session: Session, exchange: Exchange, answer: Answer) -> Log
 async def _response(session: Session, challenge: bytes) -> bytes:
     """Send a challenge; what the client answers to it."""
     conf = session.policy.conf
-    if session.stream.pending:
-        session.in_step("AUTH")
     session.stream.write(b"334 " + base64.b64encode(challenge) + b"\r\n")
     if conf.smtpd_per_request_deadline:
         session.set_deadline()
@@ -154,10 +154,9 @@ async def _skip_line(session: Session, limit: int) -> None:
 
 
 def _decoded(text: str, which: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise _NotBase64(which) from None
+    if not _BASE64.fullmatch(text):
+        raise _NotBase64(which)
+    return base64.b64decode(text)
 
 
 def _shown(name: str) -> str:
