@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from estafeta.daemons.smtpd.session import Session
 
 _AUTH = re.compile(r"[ \t]*AUTH[ \t]+\S+[ \t]+(?=\S)", re.IGNORECASE)
+_PIPELINED_AUTH = re.compile(rb"(?:^|\n)[ \t]*AUTH[ \t]+\S+[ \t\r\n]+(?=\S)", re.IGNORECASE)
 SHOWN = 100
 """Characters of a client's odd input that go to the log."""
 
@@ -59,6 +60,12 @@ def _without_secret(text: str) -> str:
     """A command as it may be logged: of AUTH, no more than the mechanism."""
     found = _AUTH.match(text)
     return f"{printable(found[0])}(not shown)" if found else printable(text)
+
+
+def without_secrets(raw: bytes) -> bytes:
+    """Pipelined commands as they may be logged: what stands behind AUTH may be secret up to the end."""
+    found = _PIPELINED_AUTH.search(raw)
+    return raw[: found.end()] + b"(not shown)" if found else raw
 
 
 async def shortened(session: Session, part: bytes) -> bytes:

@@ -16,7 +16,7 @@ from estafeta.base import log
 from estafeta.daemons.smtpd.arrival import choose_newline_rule, identify, is_in
 from estafeta.daemons.smtpd.commands.index import COMMANDS, UNKNOWN, Command
 from estafeta.daemons.smtpd.notice import trouble_of, trouble_of_reply
-from estafeta.daemons.smtpd.odd import SHOWN, filtered, forbidden, shortened
+from estafeta.daemons.smtpd.odd import SHOWN, filtered, forbidden, shortened, without_secrets
 from estafeta.daemons.smtpd.policy import Policy
 from estafeta.daemons.smtpd.restrictions.evaluate import Check, Refusal, judge
 from estafeta.daemons.smtpd.shown import escaped, printable
@@ -275,7 +275,7 @@ class Session:
 
     async def refuse_early_talk(self) -> None:
         """Whether the client waits for our greeting; raises Hangup if it does not, and has to. RFC 5321 4.3.1"""
-        if self.stream.pending and not self.in_step(self.where):
+        if self.stream.pending and not self._in_step(self.where):
             await self.last_word(NOT_SYNCHRONIZED)
             raise Hangup
 
@@ -333,7 +333,7 @@ class Session:
             return await self._perform(UNKNOWN, text)
         if not self.access_denied:
             self.where = verb
-        if self.stream.pending and (command.last or self.protocol == "SMTP") and not self.in_step(verb):
+        if self.stream.pending and (command.last or self.protocol == "SMTP") and not self._in_step(verb):
             self.errors += 1
             self.trouble |= PROTOCOL
             self.tally.add(command.counted, False)
@@ -394,12 +394,12 @@ class Session:
         self._refused = trouble_of(refusal)
         return self.policy.to_wire(str(refusal))
 
-    def in_step(self, verb: str) -> bool:
+    def _in_step(self, verb: str) -> bool:
         """Whether to go on though the client sent more before it could know our answer. RFC 2920 3.1."""
         forbidden = self.policy.conf.smtpd_forbid_unauth_pipelining
         if not self.ill_pipelining or forbidden:
             self.ill_pipelining = True
-            shown = escaped(self.stream.peek(SHOWN))
+            shown = escaped(without_secrets(self.stream.peek(SHOWN)))
             log.info(f"improper command pipelining after {verb} from {self.client.namaddr}: {shown}")
         return not forbidden
 
@@ -457,10 +457,10 @@ class Session:
         except SpoolError as error:
             log.warning(f"{self.where} from {self.client.namaddr}: {error}")
             return b"451 4.3.0 Error: queue file write error\r\n"
-        if self.forwarded is None and not self.login:
+        if self.forwarded is None and not self.login and not self.transaction.login_sender:
             log.info(f"{queue_id}: client={self.client.namaddr}")
             return None
-        told = self._login_logged() if self.login else ""
+        told = self._login_logged()
         if self.forwarded is not None:
             told += self.forwarded.logged(self.policy.conf.smtpd_client_port_logging)
         log.info(f"{queue_id}: client={self.client.namaddr}{told}")
@@ -468,7 +468,7 @@ class Session:
 
     def _login_logged(self) -> str:
         """What the log's `client=` line says about who has logged in."""
-        told = f", sasl_method={printable(self.login_method)}, sasl_username={self.login}"
+        told = f", sasl_method={printable(self.login_method)}, sasl_username={self.login}" if self.login else ""
         sender = self.transaction.login_sender
         return f"{told}, sasl_sender={printable(sender)}" if sender else told
 
@@ -508,7 +508,7 @@ class Session:
                 self.transaction.login_sender,
                 ident=told.get("IDENT"),
             )
-        if self.login:
+        if self.login or self.transaction.login_sender:
             return self._known_client()
         known = self._envelope_client
         if known is None or known.helo != (self.helo or "") or known.protocol != self.protocol:
@@ -519,7 +519,7 @@ class Session:
         return known
 
     def _known_client(self) -> EnvelopeClient:
-        """One that has logged in."""
+        """One that has logged in, or says that somebody has."""
         client = self.client
         return EnvelopeClient(
             client.name,

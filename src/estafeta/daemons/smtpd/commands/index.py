@@ -60,7 +60,7 @@ COMMANDS: dict[str, Command] = {
     "VRFY": Command("simple", "vrfy", "vrfy", last=True, junk=True),
     "ETRN": Command("etrn", "etrn", "etrn", junk=True),
     "STARTTLS": Command("starttls", "starttls", "starttls", last=True, in_the_clear=True),
-    "AUTH": Command("auth", "auth", "auth", last=True),
+    "AUTH": Command("auth", "auth", "auth"),
     "XCLIENT": Command("xclient", "xclient", "xclient"),
     "XFORWARD": Command("xforward", "xforward", "xforward"),
 }

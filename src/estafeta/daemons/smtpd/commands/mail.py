@@ -171,11 +171,9 @@ def _envid(session: Session, transaction: Transaction, value: str) -> str:
 
 def _auth(session: Session, transaction: Transaction, value: str) -> str:
     """RFC 4954 5. Who sent it first, as a client says: for log and checks, believed of clients who have logged in."""
-    if session.policy.sasl is None:
-        return ""
     if transaction.login_sender:
         return TWO_SENDERS
-    transaction.login_sender = value[:LONGEST_SENDER]
+    transaction.login_sender = "" if value == "<>" else value[:LONGEST_SENDER]
     return ""
 
 

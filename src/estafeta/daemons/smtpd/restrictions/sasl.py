@@ -5,9 +5,10 @@ from __future__ import annotations
 from estafeta.base import log
 from estafeta.daemons.smtpd.policy import Policy
 from estafeta.daemons.smtpd.restrictions.access import consult
-from estafeta.daemons.smtpd.restrictions.evaluate import Check, Run, Verdict, restriction, restriction_with
+from estafeta.daemons.smtpd.restrictions.evaluate import Check, Refusal, Run, Verdict, restriction, restriction_with
 from estafeta.tables.address_lookup import find_address
 from estafeta.tables.maps import Maps
+from estafeta.tables.table import TableDown
 
 SENDER = "Sender address"
 
@@ -26,8 +27,11 @@ async def reject_authenticated_sender_login_mismatch(check: Check) -> Verdict:
     if not _possible(check, "reject_authenticated_sender_login_mismatch"):
         return None
     login = check.session.login
-    if not login or not check.sender or _owns(login, await _owners(check, check.sender)):
+    if not login or not check.sender:
         return None
+    owners = await _owners(check, check.sender)
+    if isinstance(owners, Refusal) or _owns(login, owners):
+        return owners if isinstance(owners, Refusal) else None
     return _not_owned(check, check.sender, login)
 
 
@@ -36,8 +40,11 @@ async def reject_unauthenticated_sender_login_mismatch(check: Check) -> Verdict:
     """The same for clients that have not logged in only: refuse a sender address that belongs to somebody."""
     if not _possible(check, "reject_unauthenticated_sender_login_mismatch"):
         return None
-    if check.session.login or not check.sender or await _owners(check, check.sender) is None:
+    if check.session.login or not check.sender:
         return None
+    owners = await _owners(check, check.sender)
+    if owners is None or isinstance(owners, Refusal):
+        return owners
     return _not_logged_in(check, check.sender)
 
 
@@ -48,6 +55,8 @@ async def reject_known_sender_login_mismatch(check: Check) -> Verdict:
         return None
     owners = await _owners(check, check.sender)
     login = check.session.login
+    if isinstance(owners, Refusal):
+        return owners
     if owners is None or (login and _owns(login, owners)):
         return None
     return _not_owned(check, check.sender, login) if login else _not_logged_in(check, check.sender)
@@ -60,18 +69,22 @@ def _possible(check: Check, name: str) -> bool:
     return False
 
 
-async def _owners(check: Check, sender: str) -> str | None:
-    """What smtpd_sender_login_maps says about an address; None for nothing. Raises TableDown."""
+async def _owners(check: Check, sender: str) -> str | Refusal | None:
+    """What smtpd_sender_login_maps says about an address; None for nothing; a Refusal for now if it cannot say."""
     policy = check.policy
     if not policy.login_maps:
         return None
     address = (await policy.resolve(sender)).recipient or sender
-    found = await find_address(
-        policy.login_maps,
-        address,
-        delimiters=policy.conf.recipient_delimiter,
-        is_local=policy.routing.completes_bare_names,
-    )
+    try:
+        found = await find_address(
+            policy.login_maps,
+            address,
+            delimiters=policy.conf.recipient_delimiter,
+            is_local=policy.routing.completes_bare_names,
+        )
+    except TableDown:
+        log.warning(f'{" ".join(policy.login_maps.specs)} lookup error for "{sender}"')
+        return Refusal(451, "4.3.0", f"<{sender}>: Temporary lookup failure")
     return None if found is None else found.value
 
 
