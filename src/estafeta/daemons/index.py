@@ -22,6 +22,7 @@ PROGRAMS: dict[str, str | None] = {
     "verify": "estafeta.daemons.verify.service:VerifyService",
     "flush": "estafeta.daemons.flush.service:FlushService",
     "qmqpd": "estafeta.daemons.qmqpd.service:QmqpdService",
+    "postscreen": "estafeta.daemons.postscreen.service:PostscreenService",
     "postlogd": "estafeta.daemons.postlogd:PostlogdService",
     "trivial-rewrite": None,
     "proxymap": None,
@@ -36,7 +37,6 @@ LATER: dict[str, str] = {
     "pipe": "delivery to commands",
     "spawn": "running a command for each connection",
     "anvil": "connection counts and rates",
-    "postscreen": "the zombie blocker",
 }
 """Programs that are accepted in master.cf but whose behaviour does not exist yet: master warns once at start, and the
 skeleton answers a delivery request for them with Deferred and this reason."""
@@ -45,13 +45,12 @@ AGENTS = frozenset({"smtp", "lmtp", "local", "virtual", "error", "discard", "pip
 """Delivery agents: one connection, from qmgr, carries many deliveries. Their maxproc counts deliveries, and a process
 that has its connection leaves the next one to another process."""
 
-SINGLE = frozenset({"qmgr", "oqmgr", "nqmgr", "pickup", "postlogd", "verify"})
+SINGLE = frozenset({"qmgr", "oqmgr", "nqmgr", "pickup", "postlogd", "postscreen", "verify"})
 """Programs of which only one process may run, whatever maxproc says. On reload the new one waits for the old one's
 end."""
 
-UNCOUNTED = frozenset({"verify"})
-"""Programs whose clients are our own processes, which keep their connections: maxproc, 1 by custom, does not count
-them, as it does not in Postfix."""
+UNCOUNTED = frozenset({"postscreen", "verify"})
+"""Programs that serve many clients in Postfix, too: maxproc, 1 by custom, counts their processes and not the clients."""
 
 RESIDENT = frozenset({"qmgr", "oqmgr", "nqmgr", "verify"})
 """Programs that stay although they have nothing to do."""

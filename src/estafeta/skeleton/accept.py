@@ -16,7 +16,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from estafeta.base import log
+from estafeta.services import passed
+from estafeta.services.passed import Origin
 
 from .service import Service
 from .slots import Slots
@@ -25,6 +29,7 @@ BACKLOG = 1024
 PACKET_LIMIT = 64 * 1024
 TRIGGER_LIMIT = 4096
 PACKETS_A_TURN = 64
+ACCEPTS_A_TURN = 64
 
 
 class Door:
@@ -92,21 +97,22 @@ class StreamDoor(Door):
         # They have not heard a word from us; another process would not hear of them. So they are served here.
         while self._waiting:
             self.slots.clients += 1
-            self._waiting.pop().admit(self._protocol(self._leave_extra))
+            last = self._waiting.pop()
+            last.admit(self._protocol(self._leave_extra, last.origin))
 
-    def _arrived(self) -> asyncio.BaseProtocol:
+    def _arrived(self, origin: Origin | None = None) -> asyncio.BaseProtocol:
         if not self.slots.take():
             self._shut()
             self._watch_pot()
-            return _Waiting(self._waiting)
+            return _Waiting(self._waiting, origin)
         if self.slots.full:
             self._shut()
             self.changed(True)
-        return self._protocol(self._leave)
+        return self._protocol(self._leave, origin)
 
-    def _protocol(self, release: Callable[[], None]) -> asyncio.BaseProtocol:
+    def _protocol(self, release: Callable[[], None], origin: Origin | None = None) -> asyncio.BaseProtocol:
         try:
-            return self.protocol_of(release)
+            return self.protocol_of(release) if origin is None else self.service.passed(release, origin)
         except Exception as reason:
             log.error(f"cannot serve a client: {describe(reason)}")
             release()
@@ -133,7 +139,8 @@ class StreamDoor(Door):
             if not self.slots.take():
                 self._watch_pot()
                 return
-            self._waiting.pop(0).admit(self._protocol(self._leave))
+            first = self._waiting.pop(0)
+            first.admit(self._protocol(self._leave, first.origin))
         self._unwatch_pot()
         if not self._servers and not self._opening and not self.slots.full:
             self._opening = True
@@ -186,8 +193,9 @@ class StreamDoor(Door):
 class _Waiting(asyncio.Protocol):
     """A client that was accepted when the last place had just gone. It is not read from until there is one."""
 
-    def __init__(self, line: list[_Waiting]) -> None:
+    def __init__(self, line: list[_Waiting], origin: Origin | None) -> None:
         self._line = line
+        self.origin = origin
         self._transport: Any = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -236,14 +244,56 @@ class PassDoor(StreamDoor):
         self.loop.remove_reader(link.fileno())
         try:
             with link:
-                _, passed, _, _ = socket.recv_fds(link, 1024, 8)
+                payload, descriptors, _, _ = socket.recv_fds(link, passed.LONGEST, 8)
         except OSError as reason:
             log.warning(f"receive passed connection: {reason}")
             return
-        for descriptor in passed:
+        try:
+            origin = passed.decode(payload)
+        except msgspec.MsgspecError as reason:
+            log.warning(f"malformed hand-over of a connection: {reason}; run: postfix reload")
+            for descriptor in descriptors:
+                os.close(descriptor)
+            return
+        for descriptor in descriptors:
             client = socket.socket(fileno=descriptor)
             client.setblocking(False)
-            self.loop.create_task(self._connect(client, self._arrived()))
+            self.loop.create_task(self._connect(client, self._arrived(origin)))
+
+
+class SocketDoor(Door):
+    """Connections as they are, for a service that looks at them before it spends anything on them."""
+
+    def __init__(self, *arguments: Any, sockets: list[socket.socket]) -> None:
+        super().__init__(*arguments)
+        self._sockets = sockets
+        self._readers: list[_Reader] = []
+
+    async def open(self) -> None:
+        for listening in self._sockets:
+            listening.setblocking(False)
+            self._readers.append(_Reader(self.loop, listening.fileno(), partial(self._take, listening)))
+
+    def close(self) -> None:
+        super().close()
+        for reader in self._readers:
+            reader.close()
+        for listening in self._sockets:
+            self.loop.call_soon(listening.close)  # as StreamDoor does
+
+    def _take(self, listening: socket.socket) -> None:
+        for _ in range(ACCEPTS_A_TURN):
+            try:
+                client, _ = listening.accept()
+            except OSError:
+                return  # nobody, or somebody who is gone already
+            client.setblocking(False)
+            self.slots.take()
+            self.service.accepted(client, self._leave)
+
+    def _leave(self) -> None:
+        self.slots.give()
+        self.served()
 
 
 class _Reader:

@@ -33,7 +33,7 @@ from estafeta.tables import settings as table_settings
 from estafeta.tables.table import TableError
 
 from . import privileges
-from .accept import DatagramDoor, Door, PassDoor, StreamDoor, TriggerDoor, describe
+from .accept import DatagramDoor, Door, PassDoor, SocketDoor, StreamDoor, TriggerDoor, describe
 from .log import LineSink, for_daemon
 from .log_targets import Target
 from .service import Context, Service
@@ -154,7 +154,7 @@ class Process:
         self._tell(READY)
         self._last_used = self._loop.time()
         self._loop.call_later(USED_AFTER, self._mark_used)
-        self._watchdog(conf.daemon_timeout)
+        self._watchdog(self._service.watchdog_timeout or conf.daemon_timeout)
         if not self._launch.resident:
             self._loop.call_later(conf.max_idle, self._check_idle)
         await self._ending.wait()
@@ -176,6 +176,8 @@ class Process:
             raise ConfigError(
                 f"service {launch.context.entry.name}: {launch.context.entry.program} cannot serve a fifo"
             )
+        if style == "socket":
+            return SocketDoor(*common, sockets=launch.sockets)
         if launch.context.entry.type == "pass":
             return PassDoor(*common, sockets=launch.sockets)
         return StreamDoor(*common, sockets=launch.sockets)

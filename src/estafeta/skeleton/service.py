@@ -11,12 +11,14 @@ The working directory is the queue directory from the beginning to the end.
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 from estafeta.config.instance import Config
 from estafeta.config.master_cf import ServiceEntry
+from estafeta.services.passed import Origin
 
 from .stress import Stress
 
@@ -52,7 +54,10 @@ class Service:
 
     style: ClassVar[str] = "stream"
     """stream: `client` makes a protocol for each connection. trigger: a connection carries single-byte requests,
-    which go to `triggered`. datagram: packets go to `datagram`."""
+    which go to `triggered`. datagram: packets go to `datagram`. socket: connections go to `accepted` as they are."""
+
+    watchdog_timeout = 0
+    """Seconds that the event loop may stand still before the process is ended; 0 for daemon_timeout."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -67,6 +72,15 @@ class Service:
     def client(self, release: Callable[[], None]) -> asyncio.BaseProtocol:
         """The protocol for one new client. It calls `release()` exactly once, when the client is served."""
         raise NotImplementedError(f"{type(self).__name__} takes no stream clients")
+
+    def passed(self, release: Callable[[], None], origin: Origin) -> asyncio.BaseProtocol:
+        """As `client`, for a connection that another process hands over and says whose it is."""
+        return self.client(release)
+
+    def accepted(self, client: socket.socket, release: Callable[[], None]) -> None:
+        """One new connection, not blocking, for a service of style "socket". It closes the socket, or gives it away,
+        and calls `release()` exactly once, when it has nothing more to do with it."""
+        raise NotImplementedError(f"{type(self).__name__} takes no sockets")
 
     async def triggered(self, requests: bytes) -> None:
         """A wakeup from master (b"W") or trigger requests from a command, several bytes at once perhaps."""

@@ -48,7 +48,6 @@ class Log:
     respectful_logging = flag(
         "${{$compatibility_level} <level {3.6} ? {no} : {yes}}",
         "Whether log lines say allowlist and denylist. With no, they keep the words of Postfix before release 3.6.",
-        pending=True,
     )
     show_user_unknown_table_name = flag(
         "yes",

@@ -160,7 +160,6 @@ class ServiceNames:
         "smtpd",
         "The service that postscreen hands clients to who passed its tests.",
         least=1,
-        pending=True,
     )
     postlog_service_name = text("postlog", "The service that writes the log file for all others.", least=1)
     connection_cache_service_name = text(

@@ -64,7 +64,7 @@ class RunningService:
         self.processes = worker_count(entry, self.conf)
         # A single process is nobody's fault, and asks for no warning.
         self.public = entry.maxproc != 1 and is_public(entry, self.conf)
-        limit = entry.maxproc if self.sockets.spread else 0
+        limit = entry.maxproc if self.sockets.spread and entry.program not in UNCOUNTED else 0
         if self.pot is not None and self.pot.limit != limit:
             self.pot.close()
             self.pot = None

@@ -19,17 +19,13 @@ from estafeta.config.expand import ExpandError, expand
 from estafeta.config.instance import Config
 from estafeta.tables.maps import Maps
 from estafeta.tables.table import TableDown
+from estafeta.wire.smtp.footer import unescaped, with_footer
 from estafeta.wire.smtp.reply import split_enhanced
 
 if TYPE_CHECKING:
     from estafeta.daemons.smtpd.session import Session
 
-LONGEST = 10_000
-"""Characters of a reply with its footer."""
-
 _REPLACEMENT = re.compile(r"([45])\d\d \1\.\d{1,3}\.\d{1,3} .*\S")
-_ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
-_ESCAPE = re.compile(r"\\([0-7]{1,3}|.)", re.S)
 
 
 class Dressing:
@@ -93,19 +89,7 @@ class Dressing:
         return self._footer
 
     def _with_footer(self, session: Session, text: str, template: str) -> str:
-        footer = self.expanded(session, template)
-        before, _, last = text.rpartition("\r\n")
-        code, said = last[:3], last[4:]
-        enhanced = split_enhanced(said)[0]
-        lead = f"{enhanced} " if enhanced else ""
-        added = footer.split("\n")
-        if footer.startswith("\\c"):
-            said += added[0][2:]
-            added = added[1:]
-        lines = [said, *(f"{lead}{line}" for line in added)]
-        end = len(lines) - 1
-        shown = [f"{code}{' ' if at == end else '-'}{line}" for at, line in enumerate(lines)]
-        return "\r\n".join([before, *shown] if before else shown)[:LONGEST]
+        return with_footer(text, self.expanded(session, template))
 
     def expanded(self, session: Session, template: str) -> str:
         """The template with facts about the session, and `\\n` as a line end. Raises ExpandError."""
@@ -150,13 +134,3 @@ def _single_line(text: str) -> str:
     """A reply of several lines as one, each further line without its code."""
     lines = text.split("\r\n")
     return " ".join([f"{lines[0][:3]} {lines[0][4:]}", *(split_enhanced(line[4:])[1] for line in lines[1:])])
-
-
-def unescaped(text: str) -> str:
-    r"""`\t`, `\40` and the like as the characters that they stand for."""
-
-    def one(found: re.Match[str]) -> str:
-        char = found[1]
-        return chr(int(char, 8) & 0xFF) if char[0] in "01234567" else _ESCAPES.get(char, char)
-
-    return _ESCAPE.sub(one, text)

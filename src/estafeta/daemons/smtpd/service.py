@@ -14,6 +14,7 @@ from estafeta.net.peer import Client, endpoints
 from estafeta.net.stream import Stream
 from estafeta.routing.routing import Routing
 from estafeta.services.notice import NoticeSender
+from estafeta.services.passed import Origin
 from estafeta.skeleton.service import Context, Service
 from estafeta.tables.dns_filter import DnsReplyFilter
 
@@ -61,8 +62,14 @@ class SmtpdService(Service):
     def client(self, release: Callable[[], None]) -> asyncio.BaseProtocol:
         return Stream(opened=lambda stream: self._opened(stream, release))
 
-    def _opened(self, stream: Stream, release: Callable[[], None]) -> None:
-        address, port, own, own_port = endpoints(stream.transport)
+    def passed(self, release: Callable[[], None], origin: Origin) -> asyncio.BaseProtocol:
+        return Stream(opened=lambda stream: self._opened(stream, release, origin))
+
+    def _opened(self, stream: Stream, release: Callable[[], None], origin: Origin | None = None) -> None:
+        if origin is None:
+            address, port, own, own_port = endpoints(stream.transport)
+        else:
+            address, port, own, own_port = origin.client, origin.client_port, origin.server, origin.server_port
         policy = self._policy if self._stress is None or not self._stress.on else self._impatient
         session = Session(policy, stream, Client("", address, port), release, own, own_port)
         # The loop keeps only weak references to tasks.
