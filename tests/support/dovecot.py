@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -69,7 +72,10 @@ def start_dovecot(wanted: Wanted, place: Path, socket: Path, *, port: int = PORT
         _CONFIGURATION.format(place=place, mechanisms=wanted.argument, socket=socket, port=port, settings=settings)
     )
     process = subprocess.Popen(
-        [PROGRAM, "-F", "-c", configuration], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        [PROGRAM, "-F", "-c", configuration],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
     )
     deadline = time.monotonic() + 20
     while not socket.exists():
@@ -79,3 +85,10 @@ def start_dovecot(wanted: Wanted, place: Path, socket: Path, *, port: int = PORT
             raise RuntimeError(f"Dovecot does not start: {log.read_text() if log.exists() else 'it says nothing'}")
         time.sleep(0.02)
     return process
+
+
+def stop_dovecot(process: subprocess.Popen[bytes]) -> None:
+    """With all its processes at once: they would go on serving for a while."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(10)

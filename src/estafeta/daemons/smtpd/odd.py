@@ -52,7 +52,7 @@ async def filtered(session: Session, line: bytes) -> bytes:
         return line
     if value is None:
         return line
-    log.info(f'{session.client.namaddr}: replacing command "{_without_secret(text)}" with "{printable(value)}"')
+    log.info(f'{session.client.namaddr}: replacing command "{_without_secret(text)}" with "{_without_secret(value)}"')
     return value.encode("utf-8", "surrogateescape") + line[len(body) :]
 
 

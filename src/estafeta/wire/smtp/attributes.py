@@ -62,6 +62,11 @@ def free(value: str) -> str | None:
     return neutered(value)
 
 
+def login(value: str) -> str | None:
+    """The name of a user, which may well be an address: only what cannot be printed is made harmless."""
+    return "".join(char if char.isprintable() else "?" for char in value)
+
+
 def session_protocol(value: str) -> str | None:
     return value.upper() if value.upper() in ("SMTP", "ESMTP") else None
 
@@ -81,7 +86,7 @@ XCLIENT: Mapping[str, Rule] = {
     "HELO": free,
     "REVERSE_NAME": hostname,
     "PORT": port,
-    "LOGIN": free,
+    "LOGIN": login,
     "DESTADDR": address,
     "DESTPORT": port,
 }
