@@ -153,6 +153,8 @@ def argon2() -> Any:
 
 def _verify_argon2(text: str, raw: bytes) -> bool:
     library = argon2()
+    if not text.isascii():
+        raise BadHash("it is no Argon2 hash")
     try:
         return bool(library.PasswordHasher().verify(text, raw))
     except library.exceptions.VerifyMismatchError:

@@ -51,6 +51,9 @@ virtual_uid_maps = static:{uid}
 virtual_gid_maps = static:{gid}
 virtual_minimum_uid = {least_uid}
 
+# Who may log in, once you set smtpd_sasl_auth_enable = yes: those whom "estafeta passwd {folder}/etc/users NAME" adds.
+smtpd_sasl_type = estafeta
+
 # Nothing leaves this machine by accident: mail for other domains is refused. Remove both lines to send it for real.
 smtpd_relay_restrictions = reject_unauth_destination
 default_transport = error:5.7.1 only {domain} is delivered here: see default_transport in main.cf
