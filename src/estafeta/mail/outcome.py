@@ -23,6 +23,8 @@ class Sent:
     """The server's reply for Diagnostic-Code, without the `smtp;`; without a server, what the operating system says."""
     action: str = "relayed"
     """relayed, delivered or expanded: Action of a success report, RFC 3464 2.3.3; empty if the next host reports."""
+    steps: tuple[Step, ...] = ()
+    """What was done on the way, where a name stands for several addresses; for reports."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -34,6 +36,7 @@ class Deferred:
     relay: str = "none"
     remote_mta: str = ""
     diagnostic: str = ""
+    steps: tuple[Step, ...] = ()
 
 
 @dataclass(slots=True, frozen=True)
@@ -45,6 +48,16 @@ class Bounced:
     relay: str = "none"
     remote_mta: str = ""
     diagnostic: str = ""
+    steps: tuple[Step, ...] = ()
+
+
+@dataclass(slots=True, frozen=True)
+class Step:
+    """What became of one of the addresses that a recipient stands for: members of an alias."""
+
+    address: str
+    original: str
+    outcome: Sent | Deferred | Bounced
 
 
 Outcome = Sent | Deferred | Bounced

@@ -60,6 +60,8 @@ class Result(msgspec.Struct, array_like=True):
     action: str = ""
     relay: str = ""
     """Through whom it went, as in the log: a success report says so."""
+    steps: list[tuple[str, str, Result]] | None = None
+    """(address, original, result) of each address that it stands for, as `Step`; None where there is no more to it."""
 
 
 class Report(msgspec.Struct, array_like=True, tag="P"):
@@ -82,11 +84,15 @@ decode_to_agent = msgspec.msgpack.Decoder(ToAgent).decode
 def result_of(outcome: Outcome) -> Result:
     """An outcome as it travels."""
     if isinstance(outcome, Sent):
-        return Result(
+        result = Result(
             "sent", outcome.dsn, outcome.text, outcome.remote_mta, outcome.diagnostic, outcome.action, outcome.relay
         )
-    word = "deferred" if isinstance(outcome, Deferred) else "bounced"
-    return Result(word, outcome.dsn, outcome.text, outcome.remote_mta, outcome.diagnostic, relay=outcome.relay)
+    else:
+        word = "deferred" if isinstance(outcome, Deferred) else "bounced"
+        result = Result(word, outcome.dsn, outcome.text, outcome.remote_mta, outcome.diagnostic, relay=outcome.relay)
+    if outcome.steps:
+        result.steps = [(step.address, step.original, result_of(step.outcome)) for step in outcome.steps]
+    return result
 
 
 def outcome_of(result: Result) -> Outcome:

@@ -7,7 +7,8 @@ import pytest
 
 from estafeta.commands import postcat
 from estafeta.intake.maildrop import Draft, Drop
-from estafeta.mail.envelope import Envelope, Recipient
+from estafeta.mail.envelope import Envelope, Recipient, encode
+from estafeta.queue.record import AMENDMENT, MESSAGE, pack
 
 CONTENT = b"Subject: x\r\nX-Folded: one\r\n two\r\n\r\nbody\r\n"
 
@@ -23,7 +24,7 @@ def dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("MAIL_CONFIG", str(tmp_path))
     draft = Draft(str(tmp_path / "maildrop"), "A1B2C3")
     draft.write(CONTENT)
-    draft.commit(Drop(Envelope("", 1.0, "a@b", [Recipient("c@d")])))
+    draft.commit(Drop(Envelope("", 1.0, "a@b", [Recipient("c@d")]), "Ana"))
     return "A1B2C3"
 
 
@@ -58,3 +59,37 @@ def test_in_file_order_the_envelope_comes_last(dropped: str) -> None:
 @pytest.mark.parametrize("words", [["-s", "x", "-q", "A1B2C3"], ["-q", "no/id"], ["-q", "F00"], ["-q"]])
 def test_what_makes_no_sense_is_an_error(dropped: str, words: list[str]) -> None:
     assert postcat.main(words) == 1
+
+
+def test_each_field_of_the_envelope_has_the_offset_at_which_it_lies(dropped: str, tmp_path: Path) -> None:
+    raw = (tmp_path / "maildrop" / dropped).read_bytes()
+    offsets = {line[10:]: int(line[:9]) for line in shown("-eo", "-q", dropped)[1:]}
+    for record in ("sender: a@b", "recipient: c@d", "sender_fullname: Ana"):
+        value = record.partition(": ")[2].encode()
+        at = offsets[record]
+        assert raw[at + 1 : at + 1 + len(value)] == value
+    in_order = [int(line[:9]) for line in shown("-eor", "-q", dropped)[1:-2]]
+    assert in_order == sorted(in_order)
+    late = shown("-e", "-s", str(offsets["recipient: c@d"]), "-q", dropped)
+    assert "recipient: c@d" in late and "sender: a@b" not in late
+
+
+def test_the_amendment_that_counts_is_the_one_that_is_shown(tmp_path: Path) -> None:
+    first, second = Envelope("A1", 1.0, "a@b", [Recipient("c@d")]), Envelope("A1", 1.0, "a@b", [Recipient("c@d")])
+    second.done = [0]
+    path = tmp_path / "A1"
+    parts = pack(MESSAGE, b"Subject: x\r\n\r\n", [b"body\r\n"], encode(first))
+    end = sum(map(len, parts))
+    path.write_bytes(b"".join([*parts, *pack(AMENDMENT, b"", [], encode(second))]))
+    out = io.BytesIO()
+    opened = postcat.named(str(path))
+    assert opened is not None
+    postcat.show(opened, postcat.Wanted({"e"}, offsets=True), out)
+    (line,) = [line for line in out.getvalue().decode().split("\n") if "done_recipient" in line]
+    at = int(line[:9])
+    assert at > end and path.read_bytes()[at + 1 : at + 4] == b"c@d"
+
+
+def test_verbose_lines_bear_the_labels_of_records(dropped: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert shown("-v", "-b", "-q", dropped) == ["regular_text: ", "regular_text: body"]
+    assert "postcat: open file " in capsys.readouterr().err

@@ -178,3 +178,9 @@ def test_what_goes_to_a_pipe_is_cut_between_lines() -> None:
     assert all(piece.endswith(b"\n") for piece in pieces)
     assert max(len(piece) for piece in pieces if b"y" not in piece) <= 40
     assert list(whole_lines(b"short\n", 40)) == [b"short\n"]
+
+
+def test_without_smtputf8_the_log_is_ascii_with_a_mark_for_each_byte() -> None:
+    kept = Kept()
+    LineSink(kept, "postfix", "smtp", "host", ascii_only=True)(log.INFO, "to=<ñ\udcff@b.example>", None)
+    assert kept.lines[0].endswith("to=<???@b.example>\n")

@@ -55,6 +55,8 @@ def due(conf: Config, request: ReportRequest) -> list[Notice]:
     """The reports that this request calls for, in the order in which they are sent."""
     envelope = request.envelope
     everything = _in_order([(envelope.recipients[index], result) for index, result in sorted(request.results.items())])
+    if any(result.steps for _, result in everything):
+        everything = [each for recipient, result in everything for each in _steps(request.kind, recipient, result)]
     if request.kind == SUCCESS and envelope.expanded:
         everything += [(recipient, EXPANDED) for recipient in envelope.expanded]
     if envelope.sender == double_bounce_address(conf):
@@ -88,6 +90,17 @@ def _in_order(results: list[tuple[Recipient, Result]]) -> list[tuple[Recipient, 
     return sorted(results, key=lambda each: (first[_domain(each[0])], each[0].address))
 
 
+def _steps(kind: str, recipient: Recipient, result: Result) -> list[tuple[Recipient, Result]]:
+    """What became of the addresses that a recipient stands for, as far as this report is about that."""
+    status = {BOUNCE: "bounced", DELAY: "deferred"}.get(kind)
+    found = [
+        (Recipient(address, original, recipient.notify, recipient.orcpt), step)
+        for address, original, step in result.steps or ()
+        if kind == VERIFY or step.status == status
+    ]
+    return found or [(recipient, result)]
+
+
 def _domain(recipient: Recipient) -> str:
     return recipient.address.rpartition("@")[2].lower()
 
@@ -102,7 +115,8 @@ def action_of(kind: str, result: Result, trace: int = 0) -> str:
     if trace & TRACE_VERIFY:
         return _VERIFY_ACTION.get(result.status, "undeliverable")
     if result.status == "sent":
-        return result.action or "relayed"
+        # A trace goes on with the new message: for this one, the address was passed on.
+        return "relayed" if kind == VERIFY and result.action == "expanded" else result.action or "relayed"
     return _ACTION.get(result.status, "delayed") if kind != BOUNCE else "failed"
 
 

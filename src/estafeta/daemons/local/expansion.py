@@ -27,7 +27,7 @@ from estafeta.daemons.local.forward import NewMessage
 from estafeta.daemons.local.mailbox import UserMailboxes
 from estafeta.mail.address import split_extension
 from estafeta.mail.envelope import TRACE_VERIFY, Recipient
-from estafeta.mail.outcome import Bounced, Deferred, Outcome, Sent
+from estafeta.mail.outcome import Bounced, Deferred, Outcome, Sent, Step
 from estafeta.queue.spool import Reader
 from estafeta.routing.routing import Routing
 from estafeta.services.delivery import Delivery
@@ -104,6 +104,7 @@ class Expansion:
         self._seen_before = seen
         self._settle = settle
         self._outcomes: list[Outcome] = []
+        self._steps: list[Step] = []
         self._new: dict[tuple[str, str], NewMessage] = {}
         self._visited: set[str] = set()
 
@@ -297,6 +298,7 @@ class Expansion:
         if outcome is None:
             return UNAVAILABLE
         self._outcomes.append(outcome)
+        self._steps.append(Step(recipient.address, recipient.original, outcome))
         return None
 
     async def _luser_relay(self, values: Callable[[str], str | None], address: str, way: Way) -> Outcome | None:
@@ -324,7 +326,7 @@ class Expansion:
     async def _queue(self, new: NewMessage) -> None:
         if self._delivery.trace & TRACE_VERIFY:
             for address in new.recipients.values():
-                self._add(address, Sent("2.0.0", "forwards to a new message", RELAY, action="expanded"))
+                self._add(address, Sent("2.0.0", f"forwards to {address}", RELAY, action="expanded"))
             return
         outcome = await forward.forward(
             self._office.submitter, self._office.reader, self._delivery, self._recipient, new
@@ -335,12 +337,24 @@ class Expansion:
         original = "" if owned else self._recipient.original
         if not owned and address != self._recipient.address:
             original = original or self._recipient.address
-        self._outcomes.append(self._settle(replace_address(self._recipient, address, original), outcome))
+        settled = self._settle(replace_address(self._recipient, address, original), outcome)
+        self._outcomes.append(settled)
+        self._steps.append(Step(address, original, settled))
 
     def _original(self, way: Way) -> str:
         return "" if way.owned else self._recipient.original or self._recipient.address
 
     def _whole(self) -> Outcome:
+        """The outcome for the recipient, with what became of the addresses that it stands for."""
+        outcome, recipient = self._sum(), self._recipient
+        steps = [(step.address, step.original) for step in self._steps]
+        if not steps or steps == [(recipient.address, recipient.original)]:
+            return outcome
+        if not self._delivery.trace and isinstance(outcome, Sent):
+            return outcome  # nobody is told more than that
+        return replace(outcome, steps=tuple(self._steps))
+
+    def _sum(self) -> Outcome:
         for kind in (Deferred, Bounced):
             found = [outcome for outcome in self._outcomes if isinstance(outcome, kind)]
             if found:

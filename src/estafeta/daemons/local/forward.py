@@ -50,7 +50,6 @@ def submission(delivery: Delivery, recipient: Recipient, new: NewMessage, head: 
         encoding=delivery.encoding,
         smtputf8=delivery.smtputf8,
         context=delivery.context,
-        trace=delivery.trace,
     )
     return Submission(0, envelope, line + head, place=delivery.place, origin="local")
 

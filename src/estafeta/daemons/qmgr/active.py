@@ -477,7 +477,7 @@ def _heard_of(result: Result) -> Heard:
 
 
 def _result_of(heard: Heard) -> Result:
-    return Result(*(getattr(heard, name) for name in Result.__struct_fields__))
+    return Result(*(getattr(heard, name) for name in heard.__struct_fields__))
 
 
 def _result(trouble: Trouble) -> Result:

@@ -117,3 +117,19 @@ def test_an_alias_that_was_expanded_is_in_the_success_report() -> None:
 def test_the_class_bounce_implies_2bounce() -> None:
     (notice,) = notices(sender="", classes="bounce")
     assert notice.sender == "double-bounce@mail.example.test"
+
+
+def test_recipients_of_one_domain_stand_together_sorted() -> None:
+    named = [Recipient(address) for address in ("z@b.test", "x@a.test", "a@b.test", "B@B.test")]
+    (notice,) = notices(recipients=named)
+    assert [recipient.address for recipient, _ in notice.results] == ["B@B.test", "a@b.test", "z@b.test", "x@a.test"]
+
+
+def test_members_of_an_alias_are_listed_as_far_as_the_report_is_about_them() -> None:
+    steps = [("x@b.test", "al@b.test", Result("sent", "2.0.0", "ok")), ("y@b.test", "al@b.test", FAILED)]
+    result = Result("bounced", "5.1.1", "unknown user", steps=steps)
+    letter = Envelope("ABC", 1.0, "sender@example.test", [Recipient("al@b.test")])
+    for kind, expected in ((BOUNCE, ["y@b.test"]), (VERIFY, ["x@b.test", "y@b.test"])):
+        (notice,) = due(Config.for_test(notify_classes=""), ReportRequest(1, kind, PLACE, letter, {0: result}))
+        assert [recipient.address for recipient, _ in notice.results] == expected
+        assert {recipient.original for recipient, _ in notice.results} == {"al@b.test"}
