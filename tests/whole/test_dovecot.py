@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from tests.support.dovecot import PROGRAM, start_dovecot, stop_dovecot
 from tests.support.sasl_client import answer_to
+from tests.support.site import MASTER, Site
 
 from estafeta.accounts.authenticator import Challenge, Circumstances, Denied, Login
 from estafeta.accounts.dovecot import TOO_LONG, DovecotAuthenticator
@@ -149,3 +150,36 @@ def test_away_means_later_and_back_means_now(dovecot: Dovecot) -> None:
         await accounts.stop()
 
     asyncio.run(ask())
+
+
+SWAKS = shutil.which("swaks")
+
+
+@pytest.mark.skipif(SWAKS is None, reason="swaks is not installed")
+@pytest.mark.parametrize("chroot", ["n", "y"])
+def test_real_clients_log_in(dovecot: Dovecot, tmp_path: Path, chroot: str) -> None:
+    """PLAIN, LOGIN, CRAM-MD5 and DIGEST-MD5 by swaks, through the whole system; relaying is for who has logged in."""
+    path = f"inet:127.0.0.1:{dovecot.port}"
+    main = {
+        "smtpd_sasl_auth_enable": "yes",
+        "smtpd_sasl_type": "dovecot",
+        "smtpd_sasl_path": path,
+        "mynetworks": "192.0.2.1",
+        "smtpd_relay_restrictions": "permit_sasl_authenticated, reject",
+    }
+    master = MASTER.replace("inet n - n - - smtpd", f"inet n - {chroot} - - smtpd")
+    with Site(tmp_path, main=main, master=master) as site:
+        for mechanism in ("PLAIN", "LOGIN", "CRAM-MD5", "DIGEST-MD5"):
+            assert swaks(site, mechanism, "secret") == 0, site.log
+            site.wait_for(rf"sasl_method={mechanism}, sasl_username=ana\b")
+            assert swaks(site, mechanism, "wrong") == 28, site.log
+            site.wait_for(rf"SASL {mechanism} authentication failed")
+        assert "secret" not in site.log
+
+
+def swaks(site: Site, mechanism: str, password: str) -> int:
+    """Its exit status: 28 for a login that was refused."""
+    options = ["--server", f"127.0.0.1:{site.port}", "--to", "ann@example.test", "--from", "ana@example.test"]
+    login = ["--auth", mechanism, "--auth-user", "ana", "--auth-password", password]
+    done = subprocess.run([str(SWAKS), *options, *login], capture_output=True, text=True, timeout=30, check=False)
+    return done.returncode
