@@ -26,6 +26,10 @@ WARN_AGAIN = 300.0
 """Seconds between two warnings about the same list."""
 
 MOST_LISTS_REMEMBERED = 1000
+LONGEST_TEXT = 1000
+"""Characters of a list's reason that are kept."""
+
+_NOT_ASCII = re.compile(rb"[^ -~]")
 UNKNOWN_TTL = -1
 
 
@@ -123,6 +127,10 @@ def reversed_address(address: str) -> str:
     return ".".join(reversed(f"{value:032x}"))
 
 
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
 class Reply(NamedTuple):
     """What a list says about one name."""
 
@@ -191,8 +199,13 @@ class DnsLists:
         )
 
     async def text(self, subject: str, domain: str) -> str:
-        """Why it is listed, in the list's words: its TXT record. "" if there is none or it cannot be had."""
+        """Why it is listed, in the list's words: its TXT records. "" if there is none or they cannot be had.
+
+        In ASCII; every other byte is a blank.
+        """
         try:
-            return (await self._resolver.query(f"{subject}.{domain}", "TXT")).records[0]
+            records = (await self._resolver.query(f"{subject}.{domain}", "TXT")).records
         except DnsError:
             return ""
+        text = " / ".join(records)[:LONGEST_TEXT]
+        return text if text.isascii() and text.isprintable() else _NOT_ASCII.sub(b" ", _bytes(text)).decode()

@@ -17,6 +17,9 @@ from typing import NoReturn
 class TableDown(Exception):
     """The table cannot answer now. The text names the table and the reason."""
 
+    key: str = ""
+    """What it was asked for, where that is not plain."""
+
 
 class Misconfigured(TableDown):
     """As TableDown: what the table says makes no sense, and it has said so in the log."""

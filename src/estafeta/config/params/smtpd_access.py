@@ -59,7 +59,6 @@ class SmtpdRestrictions:
     permit_mx_backup_networks = words(
         "",
         "Networks that the primary mail hosts of a domain must be in for permit_mx_backup to accept its mail.",
-        pending=True,
     )
     smtpd_sender_login_maps = words(
         "",
@@ -68,7 +67,6 @@ class SmtpdRestrictions:
     maps_rbl_domains = words(
         "",
         "DNS block lists for the former restriction reject_maps_rbl. Name the list in reject_rbl_client instead.",
-        pending=True,
         obsolete=True,
     )
     relay_clientcerts = words(
@@ -122,7 +120,6 @@ class SmtpdReplies:
     maps_rbl_reject_code = code(
         "554",
         "The reply code for a client, HELO name or address that a DNS list forbids.",
-        pending=True,
     )
     plaintext_reject_code = code("450", "The reply code for a client that has to use TLS and does not.")
     default_rbl_reply = raw(
@@ -130,9 +127,8 @@ class SmtpdReplies:
         "The reply when a DNS list forbids something, with $rbl_code, $rbl_class, $rbl_what, $rbl_domain, "
         "$rbl_reason and others filled in.",
         least=1,
-        pending=True,
     )
-    rbl_reply_maps = words("", "Tables that give another such reply by the name of the DNS list.", pending=True)
+    rbl_reply_maps = words("", "Tables that give another such reply by the name of the DNS list.")
     smtpd_reject_footer = raw(
         "",
         "Text that is added to each 4xx or 5xx reply, such as whom to call. It may contain $client_address and the "

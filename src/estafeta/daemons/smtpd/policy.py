@@ -17,12 +17,14 @@ from estafeta.config.main_cf import ConfigError
 from estafeta.daemons.smtpd.footer import Dressing
 from estafeta.daemons.smtpd.former_defaults import FormerDefaults
 from estafeta.daemons.smtpd.ports import Gate, Resolved, Router
+from estafeta.daemons.smtpd.rbl_replies import RblReplies
 from estafeta.daemons.smtpd.restrictions import index
 from estafeta.daemons.smtpd.restrictions.evaluate import Steps, compile_list
 from estafeta.daemons.smtpd.sasl import Sasl
 from estafeta.daemons.smtpd.space import Space
 from estafeta.daemons.smtpd.tls import TlsOffer
 from estafeta.net.dns import Resolver
+from estafeta.net.dnsbl import DnsLists
 from estafeta.net.peer import Peers
 from estafeta.net.policy_client import PolicyClient, PolicyService
 from estafeta.services.flush import FlushClient
@@ -89,6 +91,9 @@ class Policy:
         self._access: dict[str, Maps] = {}
         self._policy_clients: dict[PolicyService, PolicyClient] = {}
         self._classes: dict[str, Steps] = {}
+        self._outdated: set[str] = set()
+        self.dns_lists = DnsLists(resolver)
+        self.rbl_replies = RblReplies(conf)
         self.value_lists: dict[tuple[str, str], Steps] = {}
         """Restriction lists that access tables gave as values."""
         index.load()
@@ -97,6 +102,7 @@ class Policy:
         self.mynetworks = MatchList.open(
             conf.mynetworks, parent_matches_subdomains="mynetworks" in parents, name="mynetworks"
         )
+        self.mx_backup_networks = self._clients("permit_mx_backup_networks")
         self.bare_newline_exclusions = MatchList.open(
             conf.smtpd_forbid_bare_newline_exclusions,
             parent_matches_subdomains="mynetworks" in parents,
@@ -209,6 +215,12 @@ class Policy:
         if maps is None:
             maps = self._access[spec] = Maps.open([spec], name=spec)
         return maps
+
+    def outdated(self, name: str, instead: str) -> None:
+        """Say once that a restriction has a successor."""
+        if name not in self._outdated:
+            self._outdated.add(name)
+            log.warning(f'support for restriction "{name}" will be removed from Postfix; use "{instead}" instead')
 
     def policy_client(self, service: PolicyService) -> PolicyClient:
         """The connections to a policy server, shared by all restrictions that name it with the same settings."""

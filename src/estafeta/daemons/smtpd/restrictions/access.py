@@ -11,10 +11,13 @@ from collections.abc import Awaitable, Callable, Iterator
 
 from estafeta.base import log
 from estafeta.daemons.smtpd.policy import Policy
+from estafeta.daemons.smtpd.restrictions.enhanced import fitting
 from estafeta.daemons.smtpd.restrictions.evaluate import (
     Check,
+    Permit,
     Refusal,
     Run,
+    Unusable,
     Verdict,
     compile_list,
     restriction_with,
@@ -25,6 +28,9 @@ from estafeta.tables.domain_lookup import find_domain
 from estafeta.tables.maps import Maps
 from estafeta.tables.table import Misconfigured, TableDown, fold
 from estafeta.wire.smtp.reply import split_enhanced
+
+CLIENT = "Client host"
+UNVERIFIED = "Unverified Client host"
 
 MOST_LISTS = 1000
 """Table values compiled as restriction lists and kept."""
@@ -60,6 +66,11 @@ async def find_host(maps: Maps, name: str, address: str, parents: bool) -> tuple
         value = await find_domain(maps, name, parent_matches_subdomains=parents)
         if value is not None:
             return value, name
+    return await find_address(maps, address)
+
+
+async def find_address(maps: Maps, address: str) -> tuple[str, str] | None:
+    """(value, key) for an address, or for a network that it is in."""
     first = True
     for key in host_keys(address):
         value = await maps.find(key, partial=not first)
@@ -123,9 +134,23 @@ def _register(name: str, kind: str, shown: Callable[[Check], str | None], search
 
         async def run(check: Check) -> Verdict:
             text = shown(check)
-            return None if text is None else await consult(check, look, text, kind, origin)
+            if text is None:
+                return None
+            verdict = await consult(check, look, text, kind, origin)
+            return never_permits(name, text, verdict) if kind == UNVERIFIED else verdict
 
+        bind.__doc__ = f"Look the {kind.lower()} up in an access table."
         return run
+
+
+def never_permits(name: str, subject: str, verdict: Verdict) -> Verdict:
+    """The verdict of a table that is asked about something that a stranger can choose: OK is a mistake. postconf(5)."""
+    if not isinstance(verdict, Permit):
+        return verdict
+    log.warning(f"restriction {name} returns OK for {subject}")
+    log.warning("this is not allowed for security reasons")
+    log.warning("use DUNNO instead of OK if you want to make an exception")
+    raise Unusable
 
 
 Search = Callable[[Maps, Check], Awaitable[tuple[str, str] | None]]
@@ -163,10 +188,10 @@ async def _recipient(maps: Maps, check: Check) -> tuple[str, str] | None:
     return await find_mail(maps, check.recipient or "", check.policy)
 
 
-_register("check_client_access", "Client host", lambda check: check.session.client.namaddr_plain, _client)
+_register("check_client_access", CLIENT, lambda check: check.session.client.namaddr_plain, _client)
 _register(
     "check_reverse_client_hostname_access",
-    "Unverified Client host",
+    UNVERIFIED,
     lambda check: check.session.client.reverse_name,
     _reverse_client,
 )
@@ -188,7 +213,7 @@ async def consult(check: Check, look: Look, shown: str, kind: str, origin_of: tu
         return None if found is None else await act(check, found, *origin_of)
     except TableDown as error:
         # The table itself has said what is wrong; this says what it was asked for.
-        key = shown.removesuffix(f"[{check.session.client.address}]")
+        key = error.key or shown.removesuffix(f"[{check.session.client.address}]")
         if not isinstance(error, Misconfigured):
             log.warning(f'{origin_of[0]} lookup error for "{key}"')
         return check.rejected(451, "4.3.5", "Server configuration error")
@@ -216,11 +241,17 @@ async def act(check: Check, found: tuple[str, str], spec: str, bare_table: str) 
 
 def _refusal(check: Check, code: int, text: str, default: str) -> Refusal:
     dsn, text = split_enhanced(text)
+    dsn = dsn and fitting(dsn, check.kind)
     return check.rejected(code, dsn or f"{code // 100}.7.1", text or default)
 
 
 async def _restrictions(check: Check, value: str, origin: Origin) -> Verdict:
     policy = check.policy
+    if ":" in value:
+        log.warning(f"access table {origin.spec} has entry with lookup table: {value}")
+        log.warning("do not specify lookup tables inside SMTPD access maps")
+        log.warning("define a restriction class and specify its name instead.")
+        raise Unusable
     steps = policy.value_lists.get((origin.bare_table, value))
     if steps is None:
         steps = compile_list(value.replace(",", " ").split(), policy, "", origin.bare_table)
@@ -255,9 +286,7 @@ async def _defer_if_permit(check: Check, text: str, origin: Origin) -> Verdict:
 
 
 async def _defer_if_reject(check: Check, text: str, origin: Origin) -> Verdict:
-    if check.defer_if_reject is None:
-        code = check.policy.conf.access_map_defer_code
-        check.defer_if_reject = _refusal(check, code, text, "Service unavailable")
+    check.defer_reject(_refusal(check, check.policy.conf.access_map_defer_code, text, "Service unavailable"))
     return None
 
 

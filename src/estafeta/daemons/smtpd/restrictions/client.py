@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from estafeta.daemons.smtpd.restrictions.evaluate import Check, Refusal, Verdict, restriction
+from estafeta.base import log
+from estafeta.daemons.smtpd.restrictions.evaluate import PERMIT, Check, Refusal, Verdict, restriction
+from estafeta.mail.address import literal_address
 from estafeta.net.peer import LATER, OK
 
 
@@ -34,6 +36,16 @@ async def _permitted(check: Check, action: str) -> Verdict:
     return await check.permitted(action, "Client host", check.session.client.namaddr_plain)
 
 
+@restriction("permit_naked_ip_address")
+async def permit_naked_ip_address(check: Check) -> Verdict:
+    """Permit clients whose HELO name is an address without brackets: from the days before mynetworks."""
+    log.warning(
+        "restriction permit_naked_ip_address is deprecated. Use permit_mynetworks or permit_sasl_authenticated instead"
+    )
+    helo = check.session.helo
+    return PERMIT if helo and literal_address(f"[{helo}]") else None
+
+
 @restriction("reject_unknown_client_hostname", "reject_unknown_client")
 async def reject_unknown_client_hostname(check: Check) -> Verdict:
     """Refuse a client whose address has no name, or a name that does not confirm the address."""
@@ -49,6 +61,18 @@ async def reject_unknown_reverse_client_hostname(check: Check) -> Verdict:
     client = check.session.client
     text = f"Client host rejected: cannot find your reverse hostname, [{client.address}]"
     return _unknown(check, client.reverse_status, text)
+
+
+@restriction("reject_unknown_forward_client_hostname")
+async def reject_unknown_forward_client_hostname(check: Check) -> Verdict:
+    """Refuse a client whose address has a name, but a name that does not lead back to the address. Not in Postfix 3.7:
+    it is what reject_unknown_client_hostname refuses and reject_unknown_reverse_client_hostname does not."""
+    client = check.session.client
+    if client.reverse_status != OK:
+        return None
+    return _unknown(
+        check, client.name_status, f"Client host rejected: cannot confirm your hostname, [{client.address}]", "7.25"
+    )
 
 
 def _unknown(check: Check, status: int, text: str, detail: str = "7.1") -> Verdict:

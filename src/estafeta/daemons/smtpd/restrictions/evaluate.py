@@ -46,6 +46,10 @@ class Refusal:
         return isinstance(other, Refusal) and str(self) == str(other)
 
 
+class Unusable(Exception):
+    """The configuration asks for what must not be done: 451, whatever stands before it or behind. Logged."""
+
+
 class Permit:
     """The answer that ends a list."""
 
@@ -147,6 +151,11 @@ class Check:
         self.defer_later(refusal)
         return None
 
+    def defer_reject(self, refusal: Refusal) -> None:
+        """Remember a temporary problem that matters only if the rest of the list refuses."""
+        if self.defer_if_reject is None:
+            self.defer_if_reject = refusal
+
     def defer_later(self, refusal: Refusal) -> None:
         """Remember a temporary problem that matters only if everything else permits."""
         if self.warning:
@@ -157,6 +166,23 @@ class Check:
 
 Run = Callable[[Check], Awaitable[Verdict]]
 Binder = Callable[[str, "Policy"], Run]
+
+
+class Ahead:
+    """A restriction that waits for DNS, and whose question may be asked before its turn has come."""
+
+    __slots__ = ("following",)
+
+    def __init__(self) -> None:
+        self.following: tuple[Ahead, ...] = ()
+        """Those of its kind behind it in the same list."""
+
+    async def __call__(self, check: Check) -> Verdict:
+        raise NotImplementedError
+
+    def begin(self, check: Check) -> None:
+        """Send the question; nobody waits for the answer yet."""
+        raise NotImplementedError
 
 
 class Step:
@@ -182,6 +208,12 @@ WITH_ARGUMENT: dict[str, Binder] = {}
 TABLE_ARGUMENT: set[str] = set()
 """Those whose argument is a table, `type:name`."""
 
+NUMBER_ARGUMENT: set[str] = set()
+"""Those whose argument is a number."""
+
+DOMAIN_ARGUMENT: set[str] = set()
+"""Those whose argument is a domain: without one, they have no opinion."""
+
 LISTS = {
     "smtpd_data_restrictions": "Data command",
     "smtpd_end_of_data_restrictions": "End-of-data",
@@ -191,33 +223,7 @@ LISTS = {
 FINAL = frozenset({"permit", "reject", "defer"})
 """These decide whatever comes: what stands behind them is never reached."""
 
-NOT_YET: dict[str, bool] = {
-    "reject_rbl_client": True,
-    "reject_rhsbl_client": True,
-    "reject_rhsbl_reverse_client": True,
-    "reject_rhsbl_helo": True,
-    "reject_rhsbl_sender": True,
-    "reject_rhsbl_recipient": True,
-    "permit_dnswl_client": True,
-    "permit_rhswl_client": True,
-    "check_client_a_access": True,
-    "check_client_mx_access": True,
-    "check_client_ns_access": True,
-    "check_helo_a_access": True,
-    "check_helo_mx_access": True,
-    "check_helo_ns_access": True,
-    "check_reverse_client_hostname_a_access": True,
-    "check_reverse_client_hostname_mx_access": True,
-    "check_reverse_client_hostname_ns_access": True,
-    "check_sender_a_access": True,
-    "check_sender_mx_access": True,
-    "check_sender_ns_access": True,
-    "check_recipient_a_access": True,
-    "check_recipient_mx_access": True,
-    "check_recipient_ns_access": True,
-    "reject_maps_rbl": False,
-    "permit_mx_backup": False,
-}
+NOT_YET: dict[str, bool] = {}
 """Restrictions of Postfix that do not exist here yet, and whether an argument follows."""
 
 
@@ -278,6 +284,9 @@ def compile_list(names: Sequence[str], policy: Policy, parameter: str, bare_tabl
         if parameter and steps[-1].final and rest and not warn and policy.conf.helpful_warnings:
             log.warning(f"{parameter}: restriction `{rest[0]}' after `{name}' is ignored")
         warn = False
+    ahead = [step.run for step in steps if isinstance(step.run, Ahead)]
+    for at, run in enumerate(ahead, 1):
+        run.following = tuple(ahead[at:])
     return tuple(steps)
 
 
@@ -287,6 +296,10 @@ def _step(
     if lower in RESTRICTIONS:
         return Step(lower, RESTRICTIONS[lower], warn=warn, final=lower in FINAL)
     if lower in WITH_ARGUMENT:
+        if not rest and lower in DOMAIN_ARGUMENT:
+            return Step(lower, _idle(f"restriction {lower} requires domain name argument"), warn=warn)
+        if not rest and lower in NUMBER_ARGUMENT:
+            return Step(lower, _bad(lower, f"restriction {lower} must be followed by number", parameter))
         argument = rest.pop(0) if rest else name
         if argument is name or (lower in TABLE_ARGUMENT and ":" not in argument):
             need = "maptype:mapname" if lower in TABLE_ARGUMENT else "a value"
@@ -312,6 +325,16 @@ def _step(
             _bad(lower, f'restriction "{lower}" does not exist here yet: mail that gets as far is put off', parameter),
         )
     return Step(name, _bad(name, f'unknown smtpd restriction: "{name}"', parameter))
+
+
+def _idle(problem: str) -> Run:
+    """A restriction without what it needs, which can neither help nor harm: it warns and has no opinion."""
+
+    async def no_opinion(check: Check) -> Verdict:
+        log.warning(problem)
+        return None
+
+    return no_opinion
 
 
 def _bad(name: str, problem: str, parameter: str) -> Run:
@@ -381,5 +404,10 @@ async def judge(check: Check, steps: Steps, shown: str, kind: str) -> Refusal | 
     if not steps:
         return None
     check.shown, check.kind = shown, kind
-    verdict = await run_list(check, steps)
+    check.defer_if_reject = None  # it speaks for its own list alone
+    try:
+        verdict = await run_list(check, steps)
+    except Unusable:
+        check.depth = 0
+        return SERVER_ERROR
     return verdict if isinstance(verdict, Refusal) else None

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-from estafeta.config.kinds import parse_seconds
 from estafeta.daemons.smtpd.policy import Policy
 from estafeta.daemons.smtpd.restrictions.evaluate import (
+    NUMBER_ARGUMENT,
     Check,
-    Refusal,
     Run,
     Verdict,
+    misconfigured,
     restriction,
     restriction_with,
 )
@@ -26,24 +26,27 @@ async def permit(check: Check) -> Verdict:
 
 @restriction("reject")
 async def reject(check: Check) -> Verdict:
+    """Ends the list: refused."""
     return check.rejected(check.policy.conf.reject_code, "5.7.1", "Access denied")
 
 
 @restriction("defer")
 async def defer(check: Check) -> Verdict:
+    """Ends the list: to come later."""
     return check.rejected(check.policy.conf.defer_code, "4.3.2", "Try again later")
 
 
 @restriction("defer_if_permit")
 async def defer_if_permit(check: Check) -> Verdict:
+    """Put off what nothing else refuses."""
     check.defer_later(check.rejected(450, "4.7.0", "defer_if_permit requested"))
     return None
 
 
 @restriction("defer_if_reject")
 async def defer_if_reject(check: Check) -> Verdict:
-    if check.defer_if_reject is None:
-        check.defer_if_reject = check.rejected(450, "4.7.0", "defer_if_reject requested")
+    """Put off what the rest of the list refuses."""
+    check.defer_reject(check.rejected(450, "4.7.0", "defer_if_reject requested"))
     return None
 
 
@@ -52,26 +55,26 @@ async def reject_unauth_pipelining(check: Check) -> Verdict:
     """Refuse a client that sent commands ahead where it may not. postconf(5)."""
     if not check.session.ill_pipelining:
         return None
-    return Refusal(503, "5.5.0", f"<{check.where}>: Data command rejected: Improper use of SMTP command pipelining")
+    return check.rejected(503, "5.5.0", "Improper use of SMTP command pipelining")
 
 
 @restriction("reject_multi_recipient_bounce")
 async def reject_multi_recipient_bounce(check: Check) -> Verdict:
     """Refuse a bounce to more than one recipient: bounces go to one address. postconf(5)."""
-    if (
-        check.sender != ""
-        or check.where not in ("DATA", "END-OF-MESSAGE", "BDAT")
-        or check.session.transaction.count < 2
-    ):
+    if check.sender != "":
         return None
-    code = check.policy.conf.multi_recipient_bounce_reject_code
-    return Refusal(code, "5.5.3", f"<{check.where}>: Data command rejected: Multi-recipient bounce")
+    # At RCPT, the recipient under consideration is not among them yet.
+    if check.session.transaction.count + (check.where == "RCPT") < 2:
+        return None
+    return check.rejected(check.policy.conf.multi_recipient_bounce_reject_code, "5.5.3", "Multi-recipient bounce")
 
 
 @restriction_with("sleep")
 def sleep(argument: str, policy: Policy) -> Run:
     """Wait: an old measure against impatient clients."""
-    seconds = min(parse_seconds(argument), LONGEST_SLEEP)
+    if not argument.isascii() or not argument.isdigit():
+        return misconfigured("sleep", "restriction sleep must be followed by number")
+    seconds = min(int(argument), LONGEST_SLEEP)
 
     async def run(check: Check) -> Verdict:
         check.session.stream.flush()
@@ -79,3 +82,6 @@ def sleep(argument: str, policy: Policy) -> Run:
         return None
 
     return run
+
+
+NUMBER_ARGUMENT.add("sleep")

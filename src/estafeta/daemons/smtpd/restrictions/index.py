@@ -7,12 +7,15 @@ from importlib import import_module
 MODULES = (
     "access",
     "client",
+    "dns_lists",
     "generic",
     "hostname",
+    "mx_backup",
     "policy_service",
     "recipient",
     "sasl",
     "sender",
+    "servers",
     "tls",
     "verified",
 )

@@ -27,6 +27,8 @@ async def authorized(check: Check) -> bool:
 @restriction("permit_auth_destination")
 async def permit_auth_destination(check: Check) -> Verdict:
     """Permit mail for this system and for the domains that it relays to."""
+    if check.recipient is None:
+        return None
     if not check.recipient:
         return PERMIT
     if not await authorized(check):
@@ -45,9 +47,13 @@ async def reject_unauth_destination(check: Check) -> Verdict:
 @restriction("check_relay_domains")
 async def check_relay_domains(check: Check) -> Verdict:
     """The name that old configurations use for permit_auth_destination and reject in one. Client names do not count."""
+    check.policy.outdated("check_relay_domains", "reject_unauth_destination")
+    if check.recipient is None:
+        return None
     if not check.recipient or await authorized(check):
         return PERMIT
-    return check.rejected(check.policy.conf.relay_domains_reject_code, "5.7.1", "Relay access denied")
+    code = check.policy.conf.relay_domains_reject_code
+    return check.rejected_as(check.recipient, RECIPIENT, code, "5.7.1", "Relay access denied")
 
 
 @restriction("defer_unauth_destination")
