@@ -16,8 +16,8 @@ A case is a text file. Its first line, a comment, says which rule it shows. Sect
     == sqlite users.db           an SQLite file in /srv/etc, made by the section's statements
     == dovecot plain login       a Dovecot whose auth service offers these mechanisms on the socket private/auth and on
                                  port 12345; lines of a passwd-file, and settings (`auth_realms = x`)
-    == tls                       certificates in /srv/etc/tls, as tests/support/certificates.py has them; in the sections
-                                 above and in files, @client.sha256@ and @client.key.sha256@ are fingerprints
+    == tls                       certificates in /srv/etc/tls, as tests/support/certificates.py has them; in main.cf and
+                                 files, @client.sha256@ and @client.key.sha256@ are fingerprints
     == sink 2526                 an SMTP server of ours; VERB = REPLY lines say what it answers
                                  (`sink 127.0.0.2:2526`: on that address; `sink unix:/srv/sink/s`: a local socket)
     == policy 10040              a policy server (`policy unix:/srv/sink/p` too); ATTRIBUTE=VALUE: REPLY lines, `*: REPLY`

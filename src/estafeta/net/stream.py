@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from estafeta.net.tls.peer import TlsPeer
 
 if TYPE_CHECKING:
+    from estafeta.net.tls.layer import Tracer
     from estafeta.net.tls.server import ServerTls
 
 READ_LIMIT = 256 * 1024
@@ -182,12 +183,12 @@ class Stream(asyncio.Protocol):
             await self._wait()
         return bool(self._held)
 
-    async def start_tls(self, server: ServerTls, timeout: float, watch: Callable[[Any], None] | None = None) -> TlsPeer:
+    async def start_tls(self, server: ServerTls, timeout: float, trace: Tracer | None = None) -> TlsPeer:
         """Flush, and go on in TLS, as the server. Unread input is taken for the client's handshake: what came in the
         clear and does not belong there is to be thrown away before. `timeout`: seconds for all of it.
 
         Raises TlsError, PeerGone, TimeoutError, and TableDown of tls_server_sni_maps. After that nothing can be said
-        any more: close. `watch` is called with OpenSSL's SSL before the handshake begins, for tracing.
+        any more: close. `trace` is shown what happens.
         """
         from estafeta.net.tls.layer import HandshakeLost, TlsLayer
 
@@ -196,7 +197,7 @@ class Stream(asyncio.Protocol):
             raise PeerGone("lost connection")
         layer = TlsLayer(server, self, self._transport)
         try:
-            tls = await layer.handshake(self.take_pending(), timeout, watch)
+            tls = await layer.handshake(self.take_pending(), timeout, trace)
         except HandshakeLost:
             raise PeerGone("lost connection") from None
         self._transport = layer

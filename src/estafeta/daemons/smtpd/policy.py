@@ -50,6 +50,7 @@ RELAY_GUARDS = frozenset(
 ASKED_FOR_IN_SESSIONS = frozenset(
     {
         "address_verify_poll_count",
+        "process_id",
         "smtpd_hard_error_limit",
         "smtpd_junk_command_limit",
         "smtpd_per_request_deadline",

@@ -21,7 +21,7 @@ from estafeta.daemons.smtpd.policy import Policy
 from estafeta.daemons.smtpd.restrictions.evaluate import Check, Refusal, judge
 from estafeta.daemons.smtpd.shown import escaped, printable
 from estafeta.daemons.smtpd.tally import Tally
-from estafeta.daemons.smtpd.tls import wrap
+from estafeta.daemons.smtpd.tls import NoTls, wrap
 from estafeta.daemons.smtpd.transaction import Transaction
 from estafeta.daemons.smtpd.upstream import learn_client
 from estafeta.daemons.smtpd.watch import Watched
@@ -191,13 +191,23 @@ class Session:
             await self.last_word(f"421 4.3.0 {self.policy.conf.myhostname} Server local error\r\n".encode())
             raise Hangup
         tls = self.policy.tls
-        if tls is not None and tls.wrapper:
-            await wrap(self)
+        if tls is not None and tls.wrapper and await self._wrapped():
+            return
         await self.refuse_early_talk()
         reply = await self.greet()
         if reply[0] >= 0x34 and self.policy.dressing is not None:
             reply = await self.policy.dressing.dressed(self, self._soft(reply))
         self.say(reply)
+
+    async def _wrapped(self) -> bool:
+        """The handshake of smtpd_tls_wrappermode. True, and answered, if the client has to leave."""
+        try:
+            refusal = await wrap(self)
+        except NoTls:
+            raise Hangup from None
+        if refusal:
+            self.say(refusal)
+        return bool(refusal)
 
     def _tell_postmaster(self) -> None:
         """notify_classes: mistakes that no later message has made good."""

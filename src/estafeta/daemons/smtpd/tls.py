@@ -6,7 +6,7 @@ says so: STARTTLS is answered 454, and where TLS is required no mail comes in un
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from estafeta.base import log
 from estafeta.config.instance import Config
@@ -24,6 +24,14 @@ if TYPE_CHECKING:
     from estafeta.daemons.smtpd.session import Session
 
 
+UNKNOWN_ISSUER = frozenset({2, 20, 21, 27})
+"""X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT, ..._LOCALLY, ..._VERIFY_LEAF_SIGNATURE, X509_V_ERR_CERT_UNTRUSTED"""
+
+
+class NoTls(Exception):
+    """Our side of TLS is broken; the log has said it."""
+
+
 class TlsOffer:
     """Attributes are read-only after `open`."""
 
@@ -34,8 +42,9 @@ class TlsOffer:
         """Whether a connection begins with the handshake."""
         self.required = security_level(conf) == "encrypt" or self.wrapper
         """Whether nothing else may come before."""
-        self.asks = conf.smtpd_tls_ask_ccert or conf.smtpd_tls_req_ccert
         self.demands = conf.smtpd_tls_req_ccert and self.required
+        """Whether who has no trusted certificate has to leave."""
+        self.asks = conf.smtpd_tls_ask_ccert or self.demands
         self.relay_certificates = Maps.open(conf.relay_clientcerts, name="relay_clientcerts")
         self.log_level = conf.smtpd_tls_loglevel
         self.log_levels = Maps.open(conf.smtpd_tls_loglevel_maps, name="smtpd_tls_loglevel_maps")
@@ -48,15 +57,19 @@ class TlsOffer:
         if security_level(conf) == "none" and not conf.smtpd_tls_wrappermode:
             return None
         server = None
+        if conf.smtpd_tls_loglevel >= 2:
+            log.info("initializing the server-side TLS engine")
         settings = server_settings(conf)
         if not (settings.certificates or settings.chain_files) and settings.ask:
             log.warning("clients cannot be asked for certificates by a server that has none: set smtpd_tls_chain_files")
         try:
             server = ServerTls.open(settings, read)
         except TlsError as problem:
-            log.warning(f"{problem}: disabling TLS support")
+            log.warning(f"{problem}: disabling TLS support" if problem.disabling else str(problem))
             for line in problem.lines:
                 log.warning(f"TLS library problem: {line}")
+            if problem.remedy:
+                log.warning(problem.remedy)
         if server is not None and settings.sni_maps:
             flags = Flags(base64_files=True)
             server.sni = Maps.open(settings.sni_maps, name="tls_server_sni_maps", flags=flags)
@@ -76,12 +89,18 @@ class TlsOffer:
         return self.log_level
 
 
-async def wrap(session: Session) -> None:
-    """smtpd_tls_wrappermode: the handshake comes before the greeting. Raises PeerGone."""
+async def wrap(session: Session) -> bytes:
+    """smtpd_tls_wrappermode: the handshake comes before the greeting. Returns a refusal to say in the greeting's place,
+    or b"". Raises PeerGone; NoTls, logged, if we cannot."""
     if session.policy.tls is None or session.policy.tls.server is None:
-        raise PeerGone("no TLS")
+        log.warning(
+            f"Wrapper-mode request dropped from {session.client.namaddr} for service {session.policy.conf.service}. "
+            "TLS context initialization failed. For details see earlier warnings in your logs."
+        )
+        raise NoTls
     await establish(session)
     session.must_encrypt = False
+    return demand_certificate(session)
 
 
 async def establish(session: Session) -> None:
@@ -90,13 +109,13 @@ async def establish(session: Session) -> None:
     assert offer is not None and offer.server is not None
     namaddr = session.client.namaddr
     level = await offer.level_for(session) if offer.log_levels else offer.log_level
-    watch: Any = None
+    trace: Trace | None = None
     if level >= 2:
         log.info(f"setting up TLS connection from {namaddr}")
-        watch = Trace(offer.server, namaddr, level, offer.trace_limit, offer.trace_rate).watch
-    # smtpd_client_new_tls_session_rate_limit: who makes too many new sessions is known by now, and could be refused.
+        log.info(f'{namaddr}: TLS cipher list "{offer.server.ciphers}"')
+        trace = Trace(offer.server, namaddr, level, offer.trace_limit, offer.trace_rate)
     try:
-        tls = await session.stream.start_tls(offer.server, session.policy.conf.smtpd_starttls_timeout, watch)
+        tls = await session.stream.start_tls(offer.server, session.policy.conf.smtpd_starttls_timeout, trace)
     except TlsError as problem:
         log.info(f"SSL_accept error from {namaddr}: -1")
         for line in problem.lines or [str(problem)]:
@@ -111,14 +130,37 @@ async def establish(session: Session) -> None:
     except TableDown as error:
         log.warning(f"tls_server_sni_maps: {error}")
         raise PeerGone("TLS handshake failed") from None
+    if tls.asked_name and not tls.server_name:
+        log.info(f"TLS SNI {printable(tls.asked_name)} from {namaddr} not matched, using default chain")
+    if tls.certificate and not tls.trusted and level and offer.demands:
+        log.info(f"certificate verification failed for {namaddr}: {_why_untrusted(offer.server, tls)}")
     if level >= 1:
         _report(offer, tls, namaddr, level)
 
 
+def _why_untrusted(server: ServerTls, tls: TlsPeer) -> str:
+    if tls.problem in UNKNOWN_ISSUER:
+        return f"untrusted issuer {printable(tls.issuer_line)}"
+    text = server.library.lib.X509_verify_cert_error_string(tls.problem)
+    return bytes(server.library.ffi.string(text)).decode("ascii", "replace")
+
+
+def demand_certificate(session: Session) -> bytes:
+    """smtpd_tls_req_ccert: the reply to who has no trusted certificate; it ends the session. b"" for who may stay."""
+    tls, offer = session.stream.tls, session.policy.tls
+    if tls is None or offer is None or not offer.demands or tls.trusted:
+        return b""
+    problem = "Client certificate not trusted" if tls.certificate else "No client certificate presented"
+    log.info(f"NOQUEUE: abort: TLS from {session.client.namaddr}: {problem}")
+    return f"421 4.7.1 {session.policy.conf.myhostname} Error: {problem}\r\n".encode()
+
+
 def _report(offer: TlsOffer, tls: TlsPeer, namaddr: str, level: int) -> None:
     if tls.certificate and level >= 2:
+        log.info(f"subject={printable(tls.subject_line)}")
+        log.info(f"issuer={printable(tls.issuer_line)}")
         log.info(
-            f"{namaddr}: subject_CN={printable(tls.subject)}, issuer_CN={printable(tls.issuer)}, "
+            f"{namaddr}: subject_CN={printable(tls.subject)}, issuer={printable(tls.issuer)}, "
             f"fingerprint={tls.certificate_fingerprint}, pkey_fingerprint={tls.public_key_fingerprint}"
         )
     trust = ("Trusted" if tls.trusted else "Untrusted") if tls.certificate else "Anonymous"
@@ -148,11 +190,8 @@ def received_lines(session: Session) -> str:
     if tls is None or offer is None:
         return ""
     lines = f"\t(using {tls.protocol} with cipher {tls.cipher} ({tls.bits}/{tls.algorithm_bits} bits)"
-    exchange, mark, rest = tls.details.strip().partition(" server-signature")
-    for part in (exchange, (mark + rest).strip()):
-        before, client, after = part.partition(" client-signature")
-        lines += "".join(f"\r\n\t {each}" for each in (before, (client + after).strip()) if each)
-    lines += ")\r\n"
+    ours, client, theirs = tls.details.partition(" client-signature")
+    lines += "".join(f"\r\n\t{part}" for part in (ours, client + theirs) if part) + ")\r\n"
     if tls.certificate:
         verified = "verified OK" if tls.trusted else "not verified"
         subject, issuer = _comment(tls.subject), _comment(tls.issuer)

@@ -30,6 +30,7 @@ def peer_of(server: ServerTls, ssl: Any, name: str) -> TlsPeer:
         details=_details(loaded, ssl, bool(shown)),
         reused=bool(lib.SSL_session_reused(ssl)),
         server_name=name,
+        asked_name=server.asked_name(ssl) if server.sni is not None else "",
         channel_binding=_channel_binding(loaded, ssl),
         **shown,
     )
@@ -47,6 +48,8 @@ def _certificate(server: ServerTls, ssl: Any) -> dict[str, Any]:
         "certificate": True,
         "trusted": lib.SSL_get_verify_result(ssl) == 0,
         "problem": lib.SSL_get_verify_result(ssl),
+        "subject_line": _line(loaded, subject),
+        "issuer_line": _line(loaded, issuer),
         "subject": _name(loaded, subject, openssl.NID_COMMON_NAME),
         "issuer": _name(loaded, issuer, openssl.NID_COMMON_NAME) or _name(loaded, issuer, openssl.NID_ORGANIZATION),
         "certificate_fingerprint": server.digest_of(loaded.der(lib.i2d_X509, certificate)),
@@ -75,6 +78,13 @@ def _name(loaded: Library, name: Any, kind: int) -> str:
         return ""
     # A NUL or a line end in a name is somebody's trick.
     return text if text.isprintable() and len(text) <= NAME_LIMIT else ""
+
+
+def _line(loaded: Library, name: Any) -> str:
+    """`/C=ES/CN=...`, what is not ASCII escaped."""
+    room = loaded.ffi.new("char[512]")
+    loaded.lib.X509_NAME_oneline(name, room, 512)
+    return _text(loaded, room)
 
 
 def _details(loaded: Library, ssl: Any, with_client: bool) -> str:

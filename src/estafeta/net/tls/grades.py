@@ -59,6 +59,14 @@ def protocols(words: Iterable[str]) -> tuple[int, int, int]:
 
     Raises BadSetting.
     """
+    given = list(words)
+    try:
+        return _protocols(given)
+    except BadSetting:
+        raise BadSetting(f'Invalid TLS protocol list "{", ".join(given)}"') from None
+
+
+def _protocols(words: list[str]) -> tuple[int, int, int]:
     low = high = 0
     wanted: set[int] = set()
     unwanted: set[int] = set()

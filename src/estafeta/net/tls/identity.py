@@ -20,12 +20,10 @@ _BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTA
 class Identity:
     """One key, its certificate, and the chain behind that."""
 
-    def __init__(self, library: Library, key: Any, chain: Sequence[Any], where: str) -> None:
+    def __init__(self, library: Library, key: Any, chain: Sequence[Any], problem: str, remedy: str) -> None:
+        library.lib.ERR_clear_error()
         if not library.lib.X509_check_private_key(chain[0], key):
-            lines = library.errors()
-            raise TlsError(
-                f"{where}: the private key does not belong to the certificate: check which files go together", lines
-            )
+            raise TlsError(problem, library.errors(), remedy=remedy)
         self._library = library
         self._key = key
         self._chain = chain
@@ -52,22 +50,19 @@ class Identity:
 
 def from_files(library: Library, certificates: str, key: str, read: Read, kind: str) -> Identity:
     """A certificate file and a key file, which may be the same. `kind`: RSA, ECDSA, for messages. Raises TlsError."""
-    chain = [
-        found for label, found in _parsed(library, _content(certificates, read, kind), certificates) if label == "C"
-    ]
+    chain = [found for label, found in _parsed(library, _content(certificates, read), certificates) if label == "C"]
     if not chain:
         raise TlsError(f'cannot get {kind} certificate from file "{certificates}": there is none in PEM form')
-    keys = [found for label, found in _parsed(library, _content(key, read, kind), key) if label == "K"]
+    keys = [found for label, found in _parsed(library, _content(key, read), key) if label == "K"]
     if not keys:
         raise TlsError(f'cannot get {kind} private key from file "{key}": there is none in PEM form')
-    return Identity(library, keys[0], chain, f'{kind} certificate "{certificates}" and key "{key}"')
+    problem = f'cannot get {kind} private key from file "{key}"'
+    return Identity(library, keys[0], chain, problem, f'the key in "{key}" does not belong to "{certificates}"')
 
 
 def from_chain(library: Library, files: Sequence[str], read: Read) -> list[Identity]:
     """smtpd_tls_chain_files. Raises TlsError."""
-    blocks = [
-        (label, found, file) for file in files for label, found in _parsed(library, _content(file, read, ""), file)
-    ]
+    blocks = [(label, found, file) for file in files for label, found in _parsed(library, _content(file, read), file)]
     return _identities(library, blocks)
 
 
@@ -90,15 +85,21 @@ def _identities(library: Library, blocks: list[tuple[str, Any, str]]) -> list[Id
     if not found or not found[-1][1]:
         where = blocks[-1][2] if blocks else "(no files)"
         raise TlsError(f'error loading chain from "{where}": no key and certificate in PEM form')
-    return [Identity(library, key, chain, f'"{where}"') for key, chain, where in found]
+    return [
+        Identity(
+            library, key, chain, f'error loading chain from "{where}"', "a key stands before another's certificate"
+        )
+        for key, chain, where in found
+    ]
 
 
-def _content(file: str, read: Read, kind: str) -> bytes:
+def _content(file: str, read: Read) -> bytes:
     try:
         return read(file)
     except OSError as reason:
-        what = f"{kind} certificate or key" if kind else "key and certificate chain"
-        raise TlsError(f'cannot get {what} from file "{file}": {reason.strerror or reason}') from None
+        text = f"error opening chain file: {file}: {reason.strerror or reason}"
+        remedy = "clients that want TLS are told to come later: put the file in place, or correct its name in main.cf"
+        raise TlsError(text, disabling=False, remedy=remedy) from None
 
 
 def _parsed(library: Library, content: bytes, where: str) -> Iterator[tuple[str, Any]]:

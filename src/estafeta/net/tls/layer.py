@@ -11,7 +11,6 @@ the stream wants to hold, and a handshake has one deadline for all of it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from estafeta.net.tls import openssl
@@ -34,6 +33,14 @@ class Above(Protocol):
     def pause_writing(self) -> None: ...
     def resume_writing(self) -> None: ...
     def connection_lost(self, reason: Exception | None) -> None: ...
+
+
+class Tracer(Protocol):
+    """Who wants to see what happens (trace.py)."""
+
+    def watch(self, ssl: Any) -> None: ...
+    def established(self) -> None: ...
+    def dump(self, direction: str, data: bytes) -> None: ...
 
 
 class HandshakeLost(ConnectionError):
@@ -65,17 +72,19 @@ class TlsLayer(asyncio.Protocol):
         """The stream does not want more now."""
         self._choked = False
         """The peer does not read."""
+        self._trace: Tracer | None = None
         self._changed: asyncio.Event = asyncio.Event()
 
     # --- the handshake
 
-    async def handshake(self, first: bytes, timeout: float, watch: Callable[[Any], None] | None = None) -> TlsPeer:
+    async def handshake(self, first: bytes, timeout: float, trace: Tracer | None = None) -> TlsPeer:
         """Agree with the client. `first`: what it has sent already. Raises TlsError, HandshakeLost, TimeoutError, and
         TableDown of tls_server_sni_maps."""
         key = self._server.address(self.ssl)
         self._server.choosing[key] = self._server.sni is None
-        if watch is not None:
-            watch(self.ssl)
+        if trace is not None:
+            self._trace = trace
+            trace.watch(self.ssl)
         self._below.set_protocol(self)
         self._below.resume_reading()
         try:
@@ -85,6 +94,8 @@ class TlsLayer(asyncio.Protocol):
             self._server.choosing.pop(key, None)
         peer = peer_of(self._server, self.ssl, name)
         self._established = True
+        if trace is not None:
+            trace.established()
         return peer
 
     def begin(self) -> None:
@@ -123,6 +134,8 @@ class TlsLayer(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._gone:
             return
+        if self._trace is not None:
+            self._trace.dump("read from", data)
         self._lib.BIO_write(self._in, self._ffi.from_buffer(data), len(data))
         if self._established:
             self._decrypt()
@@ -189,8 +202,11 @@ class TlsLayer(asyncio.Protocol):
             return
         room = ffi.new("char[]", waiting)
         count = lib.BIO_read(self._out, room, waiting)
+        data = bytes(ffi.buffer(room, count))
+        if self._trace is not None:
+            self._trace.dump("write to", data)
         if not self._below.is_closing():
-            self._below.write(bytes(ffi.buffer(room, count)))
+            self._below.write(data)
 
     # --- the stream's side: a transport
 

@@ -62,7 +62,7 @@ const char *SSL_get_servername(const SSL *, int);
 const char *SSL_get_version(const SSL *); int SSL_version(const SSL *);
 const SSL_CIPHER *SSL_get_current_cipher(const SSL *);
 const char *SSL_CIPHER_get_name(const SSL_CIPHER *); int SSL_CIPHER_get_bits(const SSL_CIPHER *, int *);
-int SSL_session_reused(const SSL *);
+int SSL_want(const SSL *); int SSL_session_reused(const SSL *);
 X509 *SSL_get1_peer_certificate(const SSL *); long SSL_get_verify_result(const SSL *);
 EVP_PKEY *SSL_get_privatekey(const SSL *);
 int SSL_get_signature_type_nid(const SSL *, int *); int SSL_get_peer_signature_type_nid(const SSL *, int *);
@@ -136,11 +136,14 @@ PKEY_X25519, PKEY_X448, PKEY_ED25519, PKEY_ED448 = 1034, 1035, 1087, 1088
 
 
 class TlsError(Exception):
-    """TLS cannot do what it should. `lines` are OpenSSL's own words, for the log."""
+    """TLS cannot do what it should. `lines` are OpenSSL's own words, for the log; `remedy` is what to do about it."""
 
-    def __init__(self, text: str, lines: list[str] | None = None) -> None:
+    def __init__(self, text: str, lines: list[str] | None = None, *, remedy: str = "", disabling: bool = True) -> None:
         super().__init__(text)
         self.lines = lines or []
+        self.remedy = remedy
+        self.disabling = disabling
+        """Whether the text wants the words `disabling TLS support` behind it."""
 
 
 class Library:
@@ -175,6 +178,7 @@ class Library:
         while code := lib.ERR_get_error_all(file, line, function, data, flags):
             lib.ERR_error_string_n(code, text, 512)
             more = ffi.string(data[0]).decode("utf-8", "replace") if flags[0] & 1 and data[0] else ""
+            more = f"{more}:" if more else ""
             place = ffi.string(file[0]).decode("utf-8", "replace") if file[0] else ""
             found.append(f"{ffi.string(text).decode('utf-8', 'replace')}:{place}:{line[0]}:{more}")
         return found

@@ -38,8 +38,13 @@ class TlsPeer:
     reused: bool = False
     """An earlier session was resumed."""
     server_name: str = ""
-    """The name that the client asked for (SNI), if it did."""
+    """The name that the client asked for (SNI), if tls_server_sni_maps has a certificate for it."""
+    asked_name: str = ""
+    """The same, whether or not there is a certificate for it."""
     channel_binding: bytes = b""
     """tls-exporter (RFC 9266) or tls-unique data, for SCRAM-*-PLUS; may be empty."""
+    subject_line: str = ""
+    issuer_line: str = ""
+    """Whole names, as `/CN=...`."""
     problem: int = 0
     """Why its certificate is not trusted, by X509_get_verify_result's numbers; 0 if it is."""

@@ -20,6 +20,7 @@ from typing import Any
 
 from estafeta.base import log
 from estafeta.config.instance import Config
+from estafeta.mail.address import valid_hostname
 from estafeta.net.tls import grades, identity, openssl, tickets
 from estafeta.net.tls.identity import Identity, Read
 from estafeta.net.tls.openssl import Library, TlsError, library
@@ -48,7 +49,6 @@ class ServerSettings:
     ca_path: str = ""
     default_ca: bool = False
     ask: bool = False
-    require: bool = False
     depth: int = 9
     digest: str = "sha256"
     protocols: Sequence[str] = (">=TLSv1",)
@@ -73,15 +73,15 @@ class ServerSettings:
 
 def server_settings(conf: Config, *, service: str = "smtpd") -> ServerSettings:
     """What main.cf says for smtpd, and for postscreen, which speaks TLS in smtpd's place."""
-    mandatory = security_level(conf) == "encrypt"
+    mandatory = security_level(conf) == "encrypt" or conf.smtpd_tls_wrappermode
     if conf.smtpd_tls_req_ccert and not mandatory:
-        log.warning("smtpd_tls_req_ccert: clients need not use TLS here: a certificate is asked for, not required")
+        log.warning("Can't require client certs unless TLS is required")
     pairs = (
         ("RSA", conf.smtpd_tls_cert_file, conf.smtpd_tls_key_file),
         ("DSA", conf.smtpd_tls_dcert_file, conf.smtpd_tls_dkey_file),
         ("ECDSA", conf.smtpd_tls_eccert_file, conf.smtpd_tls_eckey_file),
     )
-    ask = conf.smtpd_tls_ask_ccert or conf.smtpd_tls_req_ccert
+    ask = conf.smtpd_tls_ask_ccert or (conf.smtpd_tls_req_ccert and mandatory)
     exclude = [*conf.smtpd_tls_exclude_ciphers, *(conf.smtpd_tls_mandatory_exclude_ciphers if mandatory else ())]
     if ask and "aNULL" not in exclude:
         exclude.append("aNULL")  # a server that does not show who it is cannot ask for that
@@ -94,7 +94,6 @@ def server_settings(conf: Config, *, service: str = "smtpd") -> ServerSettings:
         ca_path=conf.smtpd_tls_CApath,
         default_ca=conf.tls_append_default_CA,
         ask=ask,
-        require=conf.smtpd_tls_req_ccert and mandatory,
         depth=conf.smtpd_tls_ccert_verifydepth,
         digest=conf.smtpd_tls_fingerprint_digest,
         protocols=conf.smtpd_tls_mandatory_protocols if mandatory else conf.smtpd_tls_protocols,
@@ -191,7 +190,7 @@ class ServerTls:
 
     def _ciphers(self) -> None:
         settings = self.settings
-        wanted = grades.cipher_list(settings.grades, settings.grade, settings.exclude)
+        self.ciphers = wanted = grades.cipher_list(settings.grades, settings.grade, settings.exclude)
         if not self.library.lib.SSL_CTX_set_cipher_list(self.context, wanted.encode()):
             raise TlsError(
                 f"no cipher fits {settings.prefix}_ciphers and the exclusions: {wanted}", self.library.errors()
@@ -253,13 +252,14 @@ class ServerTls:
         settings, loaded = self.settings, self.library
         lib, context = loaded.lib, self.context
         if settings.ca_file and lib.SSL_CTX_load_verify_file(context, settings.ca_file.encode()) != 1:
-            raise TlsError(f'cannot load CA certificates from file "{settings.ca_file}"', loaded.errors())
+            raise TlsError(f'cannot load Certification Authority data, CAfile="{settings.ca_file}"', loaded.errors())
         if settings.ca_path and lib.SSL_CTX_load_verify_dir(context, settings.ca_path.encode()) != 1:
-            raise TlsError(f'cannot load CA certificates from folder "{settings.ca_path}"', loaded.errors())
+            raise TlsError(f'cannot load Certification Authority data, CApath="{settings.ca_path}"', loaded.errors())
         if settings.default_ca and lib.SSL_CTX_set_default_verify_paths(context) != 1:
             raise TlsError("cannot load the system's CA certificates", loaded.errors())
         if self.digest_of(b"") == "":
-            raise TlsError(f"{settings.prefix}_fingerprint_digest: no such hash: {settings.digest}")
+            text = f'Digest algorithm "{settings.digest}" not found'
+            raise TlsError(text, remedy="disabling TLS support", disabling=False)
         if not settings.ask:
             return
         if settings.ca_file:
@@ -271,8 +271,6 @@ class ServerTls:
         accept = loaded.ffi.callback("int(int, X509_STORE_CTX *)", self._accept)
         self._callbacks.append(accept)
         mode = openssl.VERIFY_PEER | openssl.VERIFY_CLIENT_ONCE
-        if settings.require:
-            mode |= openssl.VERIFY_FAIL_IF_NO_PEER_CERT
         lib.SSL_CTX_set_verify(context, mode, accept)
         lib.SSL_CTX_set_verify_depth(context, settings.depth + 1)
 
@@ -328,12 +326,11 @@ class ServerTls:
     # --- what C calls
 
     def _accept(self, good: int, store: Any) -> int:
-        """A step of checking a client's chain. Only a demand for a trusted one can fail here."""
+        """A step of checking a client's chain. Nothing fails here: what is wrong with it is in the verify result."""
         lib = self.library.lib
-        if lib.X509_STORE_CTX_get_error_depth(store) > self.settings.depth:
+        if lib.X509_STORE_CTX_get_error_depth(store) > max(1, self.settings.depth):
             lib.X509_STORE_CTX_set_error(store, 22)  # X509_V_ERR_CERT_CHAIN_TOO_LONG
-            good = 0
-        return 1 if good or not self.settings.require else 0
+        return 1
 
     def _suspend(self, ssl: Any, _: Any) -> int:
         """The certificate is to be chosen: wait, if the client asked for a name and its table has not been asked."""
@@ -357,7 +354,7 @@ class ServerTls:
     async def choose(self, ssl: Any, name: str) -> str:
         """Serve the certificate that tls_server_sni_maps has for a name. Returns the name if it has one. Raises
         TlsError, TableDown."""
-        for key in _ancestors(name):
+        for key in _ancestors(name) if valid_hostname(name) else ():
             value = await self.sni.find(key)
             if value is not None:
                 if value not in self._sni_known:

@@ -166,7 +166,7 @@ def received(session: Session, arrived: float) -> str:
             protocol = "UTF8" + protocol.removeprefix("E")
         login = ""
         if session.stream.tls is not None:
-            protocol += "S"
+            protocol += "S" if session.protocol == "ESMTP" else ""
             login = received_lines(session) if conf.smtpd_tls_received_header else ""
         if session.login:
             protocol += "A"

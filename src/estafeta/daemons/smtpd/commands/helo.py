@@ -31,7 +31,7 @@ async def ehlo(session: Session, arguments: str) -> bytes:
     session.protocol = "ESMTP"
     if session.ehlo_reply is None:
         try:
-            session.ehlo_withheld = await _withheld(session)
+            session.ehlo_withheld = await withheld(session)
             keywords = session.policy.ehlo_keywords(
                 session.ehlo_withheld,
                 xclient=await session.may_xclient(),
@@ -71,8 +71,8 @@ async def _logins(session: Session) -> Sequence[str]:
     return () if sasl is None or "AUTH" in session.ehlo_withheld else await sasl.keywords(session)
 
 
-async def _withheld(session: Session) -> frozenset[str]:
-    """EHLO keywords that this client is not offered. Raises TableDown."""
+async def withheld(session: Session, *, quiet: bool = False) -> frozenset[str]:
+    """EHLO keywords that this client is not offered; logged unless `quiet`. Raises TableDown."""
     policy = session.policy
     discard = policy.discard_keywords
     if policy.discard_maps:
@@ -85,7 +85,7 @@ async def _withheld(session: Session) -> frozenset[str]:
             raise
         if value is not None:
             discard = frozenset(value.upper().replace(",", " ").split())
-    if discard and "SILENT-DISCARD" not in discard:
+    if discard and "SILENT-DISCARD" not in discard and not quiet:
         log.info(f"discarding EHLO keywords: {' '.join(sorted(discard, key=_logged_order))}")
     return discard
 

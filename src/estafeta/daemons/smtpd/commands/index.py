@@ -59,9 +59,9 @@ COMMANDS: dict[str, Command] = {
     "NOOP": Command("simple", "noop", "noop", last=True, junk=True, in_the_clear=True),
     "VRFY": Command("simple", "vrfy", "vrfy", last=True, junk=True),
     "ETRN": Command("etrn", "etrn", "etrn", junk=True),
-    "STARTTLS": Command("starttls", "starttls", "starttls", last=True, in_the_clear=True),
+    "STARTTLS": Command("starttls", "starttls", "starttls", in_the_clear=True),
     "AUTH": Command("auth", "auth", "auth"),
-    "XCLIENT": Command("xclient", "xclient", "xclient"),
+    "XCLIENT": Command("xclient", "xclient", "xclient", in_the_clear=True),
     "XFORWARD": Command("xforward", "xforward", "xforward"),
 }
 UNKNOWN = Command("simple", "unknown", "unknown")

@@ -7,8 +7,10 @@ forgotten for the same reason.
 
 from __future__ import annotations
 
+from estafeta.daemons.smtpd.commands.helo import withheld
 from estafeta.daemons.smtpd.session import Session
-from estafeta.daemons.smtpd.tls import establish
+from estafeta.daemons.smtpd.tls import demand_certificate, establish
+from estafeta.tables.table import TableDown
 
 LOCAL_PROBLEM = b"454 4.7.0 TLS not available due to local problem\r\n"
 
@@ -19,7 +21,7 @@ async def starttls(session: Session, arguments: str) -> bytes:
         return b"501 5.5.4 Syntax: STARTTLS\r\n"
     if session.stream.tls is not None:
         return b"554 5.5.1 Error: TLS already active\r\n"
-    if offer is None or "STARTTLS" in session.ehlo_withheld:
+    if offer is None or await _is_withheld(session):
         return b"502 5.5.1 Error: command not implemented\r\n"
     if offer.server is None:
         return LOCAL_PROBLEM
@@ -27,4 +29,16 @@ async def starttls(session: Session, arguments: str) -> bytes:
     session.stream.take_pending()
     await establish(session)
     session.begin_anew()
-    return b""
+    refusal = demand_certificate(session)
+    session.blameless = bool(refusal)  # the command was fine; the session ends all the same
+    return refusal
+
+
+async def _is_withheld(session: Session) -> bool:
+    """smtpd_discard_ehlo_keywords hold for a client that did not say EHLO, too."""
+    if session.ehlo_reply is not None:
+        return "STARTTLS" in session.ehlo_withheld
+    try:
+        return "STARTTLS" in await withheld(session, quiet=True)
+    except TableDown:
+        return True

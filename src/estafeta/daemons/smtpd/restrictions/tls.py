@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from estafeta.daemons.smtpd.policy import Policy
-from estafeta.daemons.smtpd.restrictions.access import consult
+from estafeta.daemons.smtpd.restrictions.access import Look, consult
 from estafeta.daemons.smtpd.restrictions.evaluate import (
     Check,
+    Refusal,
     Run,
     Verdict,
     restriction,
@@ -30,7 +31,7 @@ async def reject_plaintext_session(check: Check) -> Verdict:
     if check.session.stream.tls is not None:
         return None
     code = check.policy.conf.plaintext_reject_code
-    return check.rejected(code, f"{code // 100}.7.1", "Session encryption is required")
+    return Refusal(code, f"{code // 100}.7.1", "Session encryption is required")
 
 
 @restriction("permit_tls_all_clientcerts")
@@ -60,26 +61,28 @@ def check_ccert_access(argument: str, policy: Policy) -> Run:
     spec, order = search_order(argument)
     maps = policy.open_access(spec)
 
-    async def look(check: Check) -> tuple[str, str] | None:
-        tls = check.session.stream.tls
-        return None if tls is None else await _find(maps, [KEYS[name](tls) for name in order])
-
     async def run(check: Check) -> Verdict:
         tls = check.session.stream.tls
         if tls is None or not tls.certificate:
             return None
-        name = check.session.client.namaddr_plain
-        return await consult(check, look, name, "Client certificate", (spec, "check_ccert_access"))
+        shown = tls.subject or check.session.client.namaddr_plain
+        for name in order:
+            # A key that is listed with DUNNO says nothing about the next one.
+            look = _finder(maps, KEYS[name](tls))
+            verdict = await consult(check, look, shown, "Client certificate", (spec, "check_ccert_access"))
+            if verdict is not None:
+                return verdict
+        return None
 
     return run
 
 
-async def _find(maps: Maps, keys: list[str]) -> tuple[str, str] | None:
-    for key in keys:
+def _finder(maps: Maps, key: str) -> Look:
+    async def look(check: Check) -> tuple[str, str] | None:
         value = await maps.find(key)
-        if value is not None:
-            return value, key
-    return None
+        return None if value is None else (value, key)
+
+    return look
 
 
 def search_order(argument: str) -> tuple[str, list[str]]:
