@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import ctypes
 import hashlib
 import hmac
 import re
@@ -274,7 +275,18 @@ def make(password: str, scheme: str = "ARGON2ID") -> str:
     return f"{{{label}}}{MAKERS[scheme](password)}"
 
 
+@cache
+def _unwinder() -> Any:
+    """Argon2 has threads of its own, and glibc loads this library when the first of them ends; without it, it aborts
+    the process. In a chroot it has to be there already."""
+    try:
+        return ctypes.CDLL("libgcc_s.so.1")
+    except OSError:
+        return None  # another C library, which has no such need
+
+
 def prepare() -> None:
     """Load the libraries now: in a chroot it is too late."""
     libcrypt.load()
     argon2()
+    _unwinder()

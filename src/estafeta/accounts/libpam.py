@@ -89,8 +89,8 @@ def hide_memory() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
-def ask(service: bytes | str, user: bytes, password: bytes, client: bytes = b"") -> Verdict:
-    """`client`: its address, for the modules' own log."""
+def ask(service: bytes | str, user: bytes, password: bytes, client: bytes = b"", *, folder: bytes = b"") -> Verdict:
+    """`client`: its address, for the modules' own log. `folder`: where services are configured, if not in pam.d."""
     libraries = _libraries()
     if libraries is None:
         return Verdict(False, later=True, reason="no libpam.so.0 was found: install libpam0g")
@@ -118,7 +118,10 @@ def ask(service: bytes | str, user: bytes, password: bytes, client: bytes = b"")
     conversation = _Conversation(_Converse(converse), None)
     no_delay = _Delay(lambda status, microseconds, appdata: None)
     handle = ctypes.c_void_p()
-    status = pam.pam_start(name, user, ctypes.byref(conversation), ctypes.byref(handle))
+    if folder:
+        status = pam.pam_start_confdir(name, user, ctypes.byref(conversation), folder, ctypes.byref(handle))
+    else:
+        status = pam.pam_start(name, user, ctypes.byref(conversation), ctypes.byref(handle))
     if status != _SUCCESS:
         return Verdict(False, later=True, reason=f"pam_start: error {status}")
     try:

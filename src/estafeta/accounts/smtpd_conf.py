@@ -12,7 +12,15 @@ from dataclasses import dataclass, field
 
 from estafeta.base import log
 
-USUAL = ("/etc/postfix/sasl", "/etc/sasl2", "/etc/sasl", "/usr/lib/sasl2")
+USUAL = (
+    "/etc/postfix/sasl",
+    "/etc/sasl2",
+    "/etc/sasl",
+    "/usr/lib/sasl2",
+    "/usr/lib/sasl",
+    "/usr/local/lib/sasl2",
+    "/usr/local/lib/sasl",
+)
 
 SUPPORTED = frozenset(
     {
