@@ -21,6 +21,7 @@ PROGRAMS: dict[str, str | None] = {
     "showq": "estafeta.daemons.showq:ShowqService",
     "verify": "estafeta.daemons.verify.service:VerifyService",
     "flush": "estafeta.daemons.flush.service:FlushService",
+    "anvil": "estafeta.daemons.anvil.service:AnvilService",
     "qmqpd": "estafeta.daemons.qmqpd.service:QmqpdService",
     "postscreen": "estafeta.daemons.postscreen.service:PostscreenService",
     "postlogd": "estafeta.daemons.postlogd:PostlogdService",
@@ -36,7 +37,6 @@ PROGRAMS: dict[str, str | None] = {
 LATER: dict[str, str] = {
     "pipe": "delivery to commands",
     "spawn": "running a command for each connection",
-    "anvil": "connection counts and rates",
 }
 """Programs that are accepted in master.cf but whose behaviour does not exist yet: master warns once at start, and the
 skeleton answers a delivery request for them with Deferred and this reason."""
@@ -45,14 +45,14 @@ AGENTS = frozenset({"smtp", "lmtp", "local", "virtual", "error", "discard", "pip
 """Delivery agents: one connection, from qmgr, carries many deliveries. Their maxproc counts deliveries, and a process
 that has its connection leaves the next one to another process."""
 
-SINGLE = frozenset({"qmgr", "oqmgr", "nqmgr", "pickup", "postlogd", "postscreen", "verify"})
+SINGLE = frozenset({"qmgr", "oqmgr", "nqmgr", "pickup", "postlogd", "postscreen", "verify", "anvil"})
 """Programs of which only one process may run, whatever maxproc says. On reload the new one waits for the old one's
 end."""
 
-UNCOUNTED = frozenset({"postscreen", "verify"})
+UNCOUNTED = frozenset({"postscreen", "verify", "anvil"})
 """Programs that serve many clients in Postfix, too: maxproc, 1 by custom, counts their processes and not the clients."""
 
-RESIDENT = frozenset({"qmgr", "oqmgr", "nqmgr", "verify"})
+RESIDENT = frozenset({"qmgr", "oqmgr", "nqmgr", "verify", "anvil"})
 """Programs that stay although they have nothing to do."""
 
 UNAVAILABLE_AGENT = "estafeta.daemons.unavailable:UnavailableAgent"

@@ -38,9 +38,17 @@ class Asker(Generic[Reply]):
     """One a process and service. `timeout` (seconds) is for the whole of a question, connecting included."""
 
     def __init__(
-        self, socket: str, timeout: float, decode: Callable[[bytes], Reply], *, connect: Connect = connect
+        self,
+        socket: str,
+        timeout: float,
+        decode: Callable[[bytes], Reply],
+        *,
+        connect: Connect = connect,
+        greeting: Callable[[], bytes | None] | None = None,
     ) -> None:
+        """`greeting` makes what is said first on each new connection, if anything; no answer is awaited."""
         self.socket = socket
+        self._greeting = greeting
         self._timeout = timeout
         self._decode = decode
         self._connect = connect
@@ -67,11 +75,43 @@ class Asker(Generic[Reply]):
         except TimeoutError as error:
             raise _late(self.socket, self._timeout) from error
 
-    async def _ask(self, message: Numbered) -> Reply:
+    def post(self, message: Numbered) -> asyncio.Future[Reply] | None:
+        """Ask without waiting for the answer, which has no deadline; it is an OSError when the connection is lost.
+        None if there is no connection just now: `open` makes one."""
+        frames = self._frames
+        if frames is None or not frames.open:
+            return None
+        self._number += 1
+        message.number = number = self._number
+        reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = reply
+        frames.send(_encode(message))
+        return reply
+
+    def tell(self, message: Numbered) -> bool:
+        """Say what wants no answer; false, and not said, if there is no connection just now."""
+        if self._frames is None or not self._frames.open:
+            return False
+        self._frames.send(_encode(message))
+        return True
+
+    async def open(self) -> None:
+        """Connect, if there is no connection. Raises OSError (TimeoutError)."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._connected()
+        except TimeoutError as error:
+            raise _late(self.socket, self._timeout) from error
+
+    async def _connected(self) -> Frames:
         async with self._connecting:
             if self._frames is None or not self._frames.open:
                 self._frames = await self._open()
-            frames, waiting = self._frames, self._waiting
+            return self._frames
+
+    async def _ask(self, message: Numbered) -> Reply:
+        frames = await self._connected()
+        waiting = self._waiting
         self._number += 1
         message.number = number = self._number
         reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
@@ -80,15 +120,18 @@ class Asker(Generic[Reply]):
             frames.send(_encode(message))
             return await reply
         finally:
-            del waiting[number]
+            waiting.pop(number, None)
 
     async def _open(self) -> Frames:
         waiting = self._waiting = {}
         try:
-            return await self._connect(self.socket, partial(self._received, waiting), partial(self._closed, waiting))
+            frames = await self._connect(self.socket, partial(self._received, waiting), partial(self._closed, waiting))
         except OSError as error:
             error.filename = self.socket
             raise
+        if self._greeting is not None and (word := self._greeting()) is not None:
+            frames.send(word)
+        return frames
 
     def _received(self, waiting: dict[int, asyncio.Future[Reply]], payload: bytes) -> None:
         try:
@@ -98,7 +141,7 @@ class Asker(Generic[Reply]):
             self._fail(waiting, OSError(errno.EBADMSG, f"malformed reply: {error}", self.socket))
             self.close()
             return
-        asked = waiting.get(reply.number)
+        asked = waiting.pop(reply.number, None)
         if asked is not None and not asked.done():
             asked.set_result(reply)
 
@@ -110,6 +153,7 @@ class Asker(Generic[Reply]):
         for asked in waiting.values():
             if not asked.done():
                 asked.set_exception(error)
+                asked.exception()  # it may be that nobody waits any more
 
     def close(self) -> None:
         """Hang up: who waits for an answer gets ConnectionResetError. Another question connects again."""

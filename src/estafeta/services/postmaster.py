@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from estafeta.base import log
 from estafeta.config.instance import Config
@@ -74,7 +74,21 @@ class Postmaster:
         if len(self._tasks) >= MOST_WAITING:
             log.warning(f"postmaster notice: too many are waiting already: none about {subject}")
             return
-        submission = self._submission(trouble, subject, entries, reason, opening)
+        self._begin(self._submission(trouble, subject, entries, reason, opening))
+
+    def write(self, subject: str, lines: Sequence[str]) -> None:
+        """Send a notice of another kind to error_notice_recipient, whatever notify_classes says. Never raises, never
+        waits."""
+        if len(self._tasks) >= MOST_WAITING:
+            log.warning(f"postmaster notice: too many are waiting already: none about {subject}")
+            return
+        conf, now = self._conf, time.time()
+        head, _ = self._texts(now, subject)
+        body = "".join(f"{line}\r\n" for line in lines).encode("utf-8", "surrogateescape")
+        envelope = Envelope("", now, self.sender, [Recipient(conf.error_notice_recipient)])
+        self._begin(Submission(0, envelope, head, body, origin="notify"))
+
+    def _begin(self, submission: Submission) -> None:
         task = asyncio.get_running_loop().create_task(self._send(submission))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -85,7 +99,17 @@ class Postmaster:
         conf = self._conf
         now = time.time()
         bounced = trouble & self.wanted & BOUNCE
-        head, body = notice(
+        head, body = self._texts(now, subject, entries, reason, opening)
+        recipient = conf.bounce_notice_recipient if bounced else conf.error_notice_recipient
+        envelope = Envelope("", now, self.sender, [Recipient(recipient)])
+        return Submission(0, envelope, head, body, origin="notify")
+
+    def _texts(
+        self, now: float, subject: str, entries: Collection[Entry] = (), reason: str = "", opening: str = ""
+    ) -> tuple[bytes, bytes]:
+        """Header block and body."""
+        conf = self._conf
+        return notice(
             date=mail_date(now),
             sender=f"MAILER-DAEMON@{conf.myorigin}",
             recipient=_complete(conf.error_notice_recipient, conf.myorigin),
@@ -95,9 +119,6 @@ class Postmaster:
             opening=opening,
             standard=conf.header_from_format == "standard",
         )
-        recipient = conf.bounce_notice_recipient if bounced else conf.error_notice_recipient
-        envelope = Envelope("", now, self.sender, [Recipient(recipient)])
-        return Submission(0, envelope, head, body, origin="notify")
 
     async def _send(self, submission: Submission) -> None:
         if self._submitter is None:

@@ -28,7 +28,7 @@ from .rewriting import AddressForm, CanonicalMaps
 from .routing import Routing
 from .scheduling import Scheduling
 from .smtpd_access import SmtpdPolicy, SmtpdReplies, SmtpdRestrictions
-from .smtpd_limits import SmtpdClientLimits, SmtpdLimits
+from .smtpd_limits import SmtpdClientLimits, SmtpdLimits, UserLimits
 from .smtpd_sasl import SmtpdSasl
 from .smtpd_session import SmtpdSession
 from .smtpd_tls import SmtpdTls
@@ -82,6 +82,7 @@ class Parameters(
     SmtpdSession,
     SmtpdLimits,
     SmtpdClientLimits,
+    UserLimits,
     SmtpdRestrictions,
     SmtpdReplies,
     SmtpdPolicy,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..kinds import flag, number, seconds, words
+from ..kinds import choice, flag, number, seconds, words
 
 
 class SmtpdLimits:
@@ -64,37 +64,30 @@ class SmtpdClientLimits:
     smtpd_client_connection_count_limit = number(
         "50",
         "How many connections one client may have at the same time. 0 for no limit.",
-        pending=True,
     )
     smtpd_client_connection_rate_limit = number(
         "0",
         "How many times a client may connect within the time unit of these counts. 0 for no limit.",
-        pending=True,
     )
     smtpd_client_message_rate_limit = number(
         "0",
         "How many messages a client may ask to send within the time unit. 0 for no limit.",
-        pending=True,
     )
     smtpd_client_recipient_rate_limit = number(
         "0",
         "How many recipients a client may name within the time unit. 0 for no limit.",
-        pending=True,
     )
     smtpd_client_new_tls_session_rate_limit = number(
         "0",
         "How many new TLS sessions, resumed ones not counted, a client may begin within the time unit. 0 for no limit.",
-        pending=True,
     )
     smtpd_client_auth_rate_limit = number(
         "0",
         "How many login attempts a client may make within the time unit. 0 for no limit.",
-        pending=True,
     )
     smtpd_client_event_limit_exceptions = words(
         "${smtpd_client_connection_limit_exceptions:$mynetworks}",
         "Clients that these limits do not apply to: networks, names or tables.",
-        pending=True,
     )
     smtpd_client_ipv4_prefix_length = number(
         "32",
@@ -102,7 +95,6 @@ class SmtpdClientLimits:
         "networks as one.",
         least=1,
         most=32,
-        pending=True,
     )
     smtpd_client_ipv6_prefix_length = number(
         "84",
@@ -110,12 +102,40 @@ class SmtpdClientLimits:
         "addresses.",
         least=1,
         most=128,
-        pending=True,
     )
     anvil_rate_time_unit = seconds(
         "60s",
         "The time over which clients' connections and requests are counted.",
         least=1,
-        pending=True,
     )
-    anvil_status_update_time = seconds("600s", "How often the highest counts are logged.", least=1, pending=True)
+    anvil_status_update_time = seconds("600s", "How often the highest counts are logged.", least=1)
+
+
+class UserLimits:
+    """How much one who has logged in may send, wherever from. A feature of our own, see docs/limits.md."""
+
+    estafeta_user_message_rate_limit = number(
+        "0",
+        "How many messages a user who has logged in may send within estafeta_user_rate_time_unit. 0 for no limit.",
+    )
+    estafeta_user_recipient_rate_limit = number(
+        "0",
+        "How many recipients the messages of such a user may have together within estafeta_user_rate_time_unit. "
+        "0 for no limit.",
+    )
+    estafeta_user_rate_time_unit = seconds(
+        "1h",
+        "The time over which messages and recipients of users are counted. It begins with a user's first message.",
+        least=1,
+    )
+    estafeta_user_limit_maps = words(
+        "",
+        "Tables of limits for single users: by login name, then by @domain; the result is messages=100 recipients=500, "
+        "or one of the two, 0 for no limit.",
+    )
+    estafeta_user_limit_action = choice(
+        "hold",
+        "What happens to a message that is over a user's limit: hold accepts it and puts it on hold, so that somebody "
+        "looks at it; defer has the user try again later.",
+        "hold defer",
+    )

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 async def identify(session: Session) -> None:
     """Find out the client's name, and which rule about bare newlines applies to it."""
     policy, client = session.policy, session.client
+    if policy.limits is not None and policy.limits.by_address:
+        await policy.limits.arrive(session)  # anvil answers while we look for the name
     if not client.name:
         peers = policy.peers
         name, reverse, status, reverse_status = peers.known(client.address) or await peers.names(client.address)

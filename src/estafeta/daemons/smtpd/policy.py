@@ -16,6 +16,7 @@ from estafeta.config.kinds import parse_words
 from estafeta.config.main_cf import ConfigError
 from estafeta.daemons.smtpd.footer import Dressing
 from estafeta.daemons.smtpd.former_defaults import FormerDefaults
+from estafeta.daemons.smtpd.limits import ClientLimits
 from estafeta.daemons.smtpd.ports import Gate, Resolved, Router
 from estafeta.daemons.smtpd.rbl_replies import RblReplies
 from estafeta.daemons.smtpd.restrictions import index
@@ -23,6 +24,7 @@ from estafeta.daemons.smtpd.restrictions.evaluate import Steps, compile_list
 from estafeta.daemons.smtpd.sasl import Sasl
 from estafeta.daemons.smtpd.space import Space
 from estafeta.daemons.smtpd.tls import TlsOffer
+from estafeta.daemons.smtpd.user_limits import UserLimits
 from estafeta.net.dns import Resolver
 from estafeta.net.dnsbl import DnsLists
 from estafeta.net.peer import Peers
@@ -152,6 +154,10 @@ class Policy:
         tables = [word for word in conf.smtpd_forbidden_commands if ":" in word]
         self.forbidden_maps = Maps.open(tables, name="smtpd_forbidden_commands", flags=Flags(fold=False))
         self.command_filter = Maps.open(conf.smtpd_command_filter, name="smtpd_command_filter", flags=Flags(fold=False))
+        self.limits: ClientLimits | None = None
+        """What one client may ask for, and ..."""
+        self.user_limits: UserLimits | None = None
+        """... what one user may send; None for no limits. The service sets them, which knows whether anvil(8) runs."""
         self.flush = FlushClient.open(conf)
         """Whom ETRN asks."""
         self.tls = TlsOffer.open(conf)

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from estafeta.base import log
 from estafeta.config.instance import Config
+from estafeta.daemons.smtpd.limits import LIMITS, ClientLimits
 from estafeta.daemons.smtpd.policy import Policy
 from estafeta.daemons.smtpd.session import Session
+from estafeta.daemons.smtpd.user_limits import UserLimits
 from estafeta.intake.intake import Intake
 from estafeta.net.dns import Resolver
 from estafeta.net.peer import Client, endpoints
 from estafeta.net.stream import Stream
 from estafeta.routing.routing import Routing
+from estafeta.services.anvil import AnvilClient
 from estafeta.services.notice import NoticeSender
 from estafeta.services.passed import Origin
 from estafeta.skeleton.service import Context, Service
@@ -45,6 +49,10 @@ class SmtpdService(Service):
             entry = self.context.entry
             stressed = Config.build(self.conf.settings, entry.overrides | {"stress": "yes"}, service=entry.name)
             self._impatient = self._policy.under_stress(stressed)
+        self._anvil = AnvilClient()
+        self._limit(self._policy)
+        if self._stress is not None:
+            self._limit(self._impatient)
 
     async def start(self) -> None:
         """Open the journal, as the user whose it is."""
@@ -52,6 +60,20 @@ class SmtpdService(Service):
         for policy in self._policies():
             if policy.sasl is not None:
                 await policy.sasl.authenticator.start()
+
+    def _limit(self, policy: Policy) -> None:
+        """Set what clients and users may do, if somebody counts it."""
+        conf, entry = policy.conf, self.context.entry
+        policy.limits = ClientLimits.of(conf, self._anvil, entry.name)
+        policy.user_limits = UserLimits.of(conf, self._anvil)
+        if any(each.program == "anvil" for each in self.context.entries):
+            return
+        if policy.user_limits is not None or any(map(conf.is_set, LIMITS)):
+            log.warning(
+                f"{entry.where}: master.cf has no anvil service: smtpd_client_connection_count_limit and other limits "
+                "have no effect; add the line: anvil unix - - n - 1 anvil"
+            )
+        policy.limits = policy.user_limits = None
 
     def _policies(self) -> list[Policy]:
         """Each with an authenticator of its own."""
@@ -84,6 +106,7 @@ class SmtpdService(Service):
 
     async def stop(self) -> None:
         self._policy.hang_up()
+        self._anvil.close()
         await self._policy.postmaster.stop()
         for policy in self._policies():
             if policy.sasl is not None:

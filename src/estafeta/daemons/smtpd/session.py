@@ -30,6 +30,7 @@ from estafeta.mail.transcript import recording
 from estafeta.net.peer import Client
 from estafeta.net.stream import LineTooLong, PeerGone, Stream
 from estafeta.queue.journal import SpoolError
+from estafeta.services.anvil import Visit
 from estafeta.services.postmaster import POLICY, PROTOCOL
 from estafeta.tables.match import MatchList
 from estafeta.tables.table import TableDown
@@ -88,6 +89,7 @@ class Session:
         "tally",
         "transaction",
         "trouble",
+        "visit",
         "where",
     )
 
@@ -140,6 +142,8 @@ class Session:
         """The SASL mechanism of that."""
         self.forwarded: Forwarded | None = None
         """What XFORWARD said about the next message."""
+        self.visit: Visit | None = None
+        """The client's connection as anvil(8) counts it; None: it was not told."""
         self._friend: bool | None = None
         self._envelope_client: EnvelopeClient | None = None
 
@@ -183,6 +187,8 @@ class Session:
             raise
         finally:
             stream.close()
+            if self.visit is not None and self.policy.limits is not None:
+                self.policy.limits.leave(self)
             self._release()
 
     async def _begin(self, known: bool) -> None:
@@ -217,6 +223,8 @@ class Session:
     def become(self, client: Client, *, helo: str | None, protocol: str, own_address: str) -> None:
         """XCLIENT: from now on this is another client's session, which has not begun yet. `greet` comes next."""
         self.reset()
+        if self.policy.limits is not None:
+            self.policy.limits.leave(self)
         self.client = client
         self.helo = helo
         self.protocol = protocol
@@ -246,6 +254,10 @@ class Session:
         policy = self.policy
         if self.where == "XCLIENT":
             await choose_newline_rule(self)
+        if policy.limits is not None:
+            too_many = await policy.limits.greet(self)
+            if too_many is not None:
+                return too_many
         if not policy.conf.smtpd_delay_reject and policy.client:
             check = Check(self, self.where)
             refusal = await judge(check, policy.client, self.client.namaddr_plain, "Client host")

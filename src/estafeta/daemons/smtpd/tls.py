@@ -100,7 +100,7 @@ async def wrap(session: Session) -> bytes:
         raise NoTls
     await establish(session)
     session.must_encrypt = False
-    return demand_certificate(session)
+    return await counted(session) or demand_certificate(session)
 
 
 async def establish(session: Session) -> None:
@@ -143,6 +143,15 @@ def _why_untrusted(server: ServerTls, tls: TlsPeer) -> str:
         return f"untrusted issuer {printable(tls.issuer_line)}"
     text = server.library.lib.X509_verify_cert_error_string(tls.problem)
     return bytes(server.library.ffi.string(text)).decode("ascii", "replace")
+
+
+async def counted(session: Session) -> bytes:
+    """smtpd_client_new_tls_session_rate_limit: the reply to who has begun too many sessions; it ends this one. b"" for
+    who may stay."""
+    tls, limits = session.stream.tls, session.policy.limits
+    if limits is None or not limits.new_tls or tls is None or tls.reused:
+        return b""
+    return await limits.new_tls_session(session) or b""
 
 
 def demand_certificate(session: Session) -> bytes:

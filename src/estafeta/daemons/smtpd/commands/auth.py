@@ -48,6 +48,9 @@ class _NotBase64(Exception):
 async def auth(session: Session, arguments: str) -> bytes:
     policy = session.policy
     sasl = policy.sasl
+    limits = policy.limits
+    if limits is not None and limits.auth and (too_many := await limits.login(session)):
+        return too_many
     if policy.conf.smtpd_helo_required and session.helo is None:
         return b"503 5.5.1 Error: send HELO/EHLO first\r\n"
     if sasl is None or "AUTH" in session.ehlo_withheld or not sasl.active(session):
@@ -59,7 +62,6 @@ async def auth(session: Session, arguments: str) -> bytes:
     words = arguments.split()
     if not 1 <= len(words) <= 2:
         return b"501 5.5.4 Syntax: AUTH mechanism\r\n"
-    # smtpd_client_auth_rate_limit: here is where a client that tries too often is told to come later.
     name, initial = words[0], words[1] if len(words) > 1 else None
     try:
         answer = await _dialogue(session, sasl, name, initial)

@@ -66,6 +66,11 @@ async def bdat(session: Session, arguments: str) -> bytes:
             if refusal is not None:
                 await _skip(session, count)
                 return _after_error(session, refusal, last)
+        if session.login and session.policy.user_limits is not None:
+            too_many = await session.policy.user_limits.check(session, "BDAT")
+            if too_many is not None:
+                await _skip(session, count)
+                return _after_error(session, too_many, last)
         chunks = transaction.chunks = await _begin(session)
     return await _chunk(session, chunks, count, last)
 

@@ -23,6 +23,10 @@ async def data(session: Session, arguments: str) -> bytes:
         refusal = await data_refused(session)
         if refusal is not None:
             return refusal
+    if session.login and session.policy.user_limits is not None:
+        too_many = await session.policy.user_limits.check(session, "DATA")
+        if too_many is not None:
+            return too_many
     incoming = await Incoming.open(session)
     session.stream.write(GO_AHEAD)
     return await _receive(session, incoming)

@@ -29,6 +29,9 @@ async def mail(session: Session, arguments: str) -> bytes:
     found = split_path_command(arguments, "FROM")
     if found is None:
         return b"501 5.5.4 Syntax: MAIL FROM:<address>\r\n"
+    limits = session.policy.limits
+    if limits is not None and limits.messages and (too_much := await limits.message(session)):
+        return too_much
     path, parameters = found
     utf8 = bool(parameters) and not path.isascii() and _declares_utf8(session, parameters)
     sender = plain_path(path)

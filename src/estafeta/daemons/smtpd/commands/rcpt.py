@@ -23,6 +23,9 @@ async def rcpt(session: Session, arguments: str) -> bytes:
     found = split_path_command(arguments, "TO")
     if found is None:
         return b"501 5.5.4 Syntax: RCPT TO:<address>\r\n"
+    limits = session.policy.limits
+    if limits is not None and limits.recipients and (too_much := await limits.recipient(session)):
+        return too_much
     path, parameters = found
     conf = session.policy.conf
     plain = plain_path(path)

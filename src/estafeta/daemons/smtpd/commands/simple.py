@@ -38,6 +38,9 @@ async def vrfy(session: Session, arguments: str) -> bytes:
         return b"502 5.5.1 VRFY command is disabled\r\n"
     if not arguments:
         return f"501 5.5.4 Syntax: VRFY address{' [SMTPUTF8]' if conf.smtputf8_enable else ''}\r\n".encode()
+    limits = session.policy.limits
+    if limits is not None and limits.recipients and (too_much := await limits.recipient(session)):
+        return too_much
     found = words(arguments)
     utf8 = conf.smtputf8_enable and "SMTPUTF8" not in session.ehlo_withheld
     utf8 = utf8 and len(found) > 1 and found[-1].upper() == "SMTPUTF8"

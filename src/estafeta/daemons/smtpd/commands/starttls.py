@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from estafeta.daemons.smtpd.commands.helo import withheld
 from estafeta.daemons.smtpd.session import Session
-from estafeta.daemons.smtpd.tls import demand_certificate, establish
+from estafeta.daemons.smtpd.tls import counted, demand_certificate, establish
 from estafeta.tables.table import TableDown
 
 LOCAL_PROBLEM = b"454 4.7.0 TLS not available due to local problem\r\n"
@@ -25,10 +25,15 @@ async def starttls(session: Session, arguments: str) -> bytes:
         return b"502 5.5.1 Error: command not implemented\r\n"
     if offer.server is None:
         return LOCAL_PROBLEM
+    limits = session.policy.limits
+    if limits is not None and limits.new_tls and (too_many := await limits.starttls(session)):
+        return too_many
     session.stream.write(b"220 2.0.0 Ready to start TLS\r\n")
     session.stream.take_pending()
     await establish(session)
     session.begin_anew()
+    if too_many := await counted(session):
+        return too_many
     refusal = demand_certificate(session)
     session.blameless = bool(refusal)  # the command was fine; the session ends all the same
     return refusal

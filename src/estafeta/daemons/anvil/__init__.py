@@ -1,0 +1,1 @@
+"""anvil(8): counts of clients and users, for all processes in common."""
