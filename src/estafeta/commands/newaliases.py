@@ -7,7 +7,7 @@ import sys
 
 from estafeta.base import log
 from estafeta.commands import postalias
-from estafeta.commands.options import UsageError, parse_options
+from estafeta.commands.options import UsageError, again, parse_options
 from estafeta.commands.terminal import Terminal
 from estafeta.config.instance import Config, ConfigError
 from estafeta.skeleton.log import for_command
@@ -43,7 +43,7 @@ def main(words: list[str] | None = None) -> int:
 
 def init_aliases(conf: Config) -> int:
     """Make every database of `alias_database`; the exit status. `sendmail -bi` calls this too."""
-    return postalias.main(list(conf.alias_database)) if conf.alias_database else 0
+    return postalias.main([*again(), *conf.alias_database]) if conf.alias_database else 0
 
 
 if __name__ == "__main__":

@@ -52,6 +52,11 @@ def parse_options(
     return found, rest
 
 
+def again() -> list[str]:
+    """As many `-v` as this command got, for another one that goes on with its work."""
+    return ["-v"] * verbose.level
+
+
 def _complain(program: str, text: str) -> UsageError:
     sys.stderr.write(f"{program}: {text}\n")
     return UsageError(text)

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 
-from estafeta.base import log
+from estafeta.base import log, verbose
 from estafeta.config.instance import Config
 from estafeta.intake import maildrop
 from estafeta.mail.envelope import Envelope
@@ -31,6 +31,7 @@ async def change_offline(conf: Config, control: Control) -> ControlReply:
     if control.operation not in _QUEUES:
         return ControlReply(True, reason=f"cannot {control.operation} messages while the mail system is down")
     keeper = Keeper(directory=conf.queue_directory, hash_names=conf.hash_queue_names, hash_depth=conf.hash_queue_depth)
+    verbose.tell(f"no queue manager runs: lock {conf.queue_directory}, {control.operation} there")
     keeper.lock()
     changed: list[str] = []
     try:
@@ -45,6 +46,7 @@ async def change_offline(conf: Config, control: Control) -> ControlReply:
             if wanted and queue_id not in wanted:
                 continue
             changed.append(queue_id)
+            verbose.tell(f"{queue_id}: {control.operation} {found.place.path}")
             if control.operation == DELETE:
                 keeper.release(found.place, queue_id)
             else:
@@ -98,10 +100,12 @@ def delete_dropped(directory: str, names: set[str] | None) -> list[str]:
 def purge(directory: str) -> None:
     """Remove what unfinished writes have left, as `-p` and `-s` ask. The rest of the structure needs no repair here:
     a message file is found in whichever folder of its queue it lies."""
+    verbose.tell(f"look for unfinished files in {directory}")
     try:
         _, _, drafts = scan.incoming(directory)
         scan.remove_litter(directory, drafts)
         for path in _unfinished(directory):
+            verbose.tell(f"remove {path}")
             os.unlink(path)
     except OSError as error:
         log.warning(f"{error.filename or directory}: {error.strerror}")

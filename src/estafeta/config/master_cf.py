@@ -255,6 +255,13 @@ def split_host_port(name: str) -> tuple[str, str]:
     return host.removeprefix("[").removesuffix("]"), port
 
 
+def repeated(directory: str) -> list[Row]:
+    """The rows that a later one for the same service replaces. Raises ConfigError."""
+    rows = load_rows(directory).rows
+    kept = _last_of_each(rows)
+    return [row for row in rows if not any(row is each for each in kept)]
+
+
 def _last_of_each(rows: list[Row]) -> list[Row]:
     last: Mapping[str, Row] = {row.key: row for row in rows}
     return [row for row in rows if last[row.key] is row]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from estafeta.commands import postcat, postqueue, postsuper
+from estafeta.commands import newaliases, postcat, postqueue, postsuper
 from estafeta.intake.maildrop import Draft, Drop
 from estafeta.mail.envelope import Envelope, Recipient
 
@@ -118,3 +118,17 @@ def test_who_is_not_on_the_list_may_not(
     assert (
         capfd.readouterr().err == f"postqueue: fatal: User unknown(4000000) is not allowed to {verb} the mail queue\n"
     )
+
+
+def test_a_command_that_goes_on_as_another_stays_as_verbose(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "aliases").write_text("team: ana\n")
+    (tmp_path / "main.cf").write_text(
+        f"alias_database = hash:{tmp_path}/aliases\nmaillog_file = /dev/null\nmyhostname = h.example\n"
+    )
+    monkeypatch.setenv("MAIL_CONFIG", str(tmp_path))
+    assert newaliases.main(["-v"]) == 0
+    assert f"postalias: create hash:{tmp_path}/aliases\n" in capsys.readouterr().err
+    assert newaliases.main([]) == 0
+    assert capsys.readouterr().err == ""

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from estafeta.base import log
 from estafeta.commands import postdrop
 from estafeta.commands.help import answer_help
+from estafeta.commands.options import again
 from estafeta.commands.sendmail import request as requests
 from estafeta.commands.sendmail.message import Input, recipients_in
 from estafeta.commands.sendmail.request import Fatal, Request, complain
@@ -62,23 +63,23 @@ def main(words: list[str] | None = None, name: str = "") -> int:
 def _list(request: Request) -> int:
     from estafeta.commands import postqueue
 
-    return postqueue.main(["-p"])
+    return postqueue.main([*again(), "-p"])
 
 
 def _aliases(request: Request) -> int:
     from estafeta.commands import newaliases, postalias
 
-    return postalias.main([request.alias_file]) if request.alias_file else newaliases.main([])
+    return postalias.main([*again(), request.alias_file]) if request.alias_file else newaliases.main([])
 
 
 def _flush(request: Request) -> int:
     from estafeta.commands import postqueue
 
     if request.queue_id:
-        return postqueue.main(["-i", request.queue_id])
+        return postqueue.main([*again(), "-i", request.queue_id])
     if request.site:
-        return postqueue.main(["-s", request.site])
-    return postqueue.main(["-f"])
+        return postqueue.main([*again(), "-s", request.site])
+    return postqueue.main([*again(), "-f"])
 
 
 def _daemon(request: Request) -> int:

@@ -107,8 +107,8 @@ class Processes:
     )
     debug_peer_level = number(
         "2",
-        "How much is logged for the hosts in the debug list: with 1 the conversation, from 2 on also each question to a "
-        "table while we deal with them, and its answer.",
+        "How much is logged for the hosts in the debug list: with 1 the conversation, from 2 on also each question to "
+        "a table while we deal with them, and its answer.",
         least=1,
     )
     fault_injection_code = number(

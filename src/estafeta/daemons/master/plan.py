@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from estafeta.base import log
 from estafeta.config.instance import Config, load_settings
 from estafeta.config.main_cf import ConfigError, MainCf
-from estafeta.config.master_cf import ServiceEntry, load_services
+from estafeta.config.master_cf import Row, ServiceEntry, load_services, repeated
 from estafeta.config.processes import worker_processes
 from estafeta.skeleton import privileges
 
@@ -31,6 +31,8 @@ class Plan:
     entries: tuple[ServiceEntry, ...]
     disabled: frozenset[Key] = frozenset()
     confs: dict[Key, Config] = field(default_factory=dict)
+    replaced: tuple[Row, ...] = ()
+    """Lines of master.cf that a later one for the same service replaces."""
 
     def conf_of(self, entry: ServiceEntry) -> Config:
         """main.cf as the entry sees it. Raises ConfigError the first time, which is when the plan is made."""
@@ -54,7 +56,7 @@ def make_plan(directory: str) -> Plan:
     disabled = frozenset(
         (entry.name, entry.type) for entry in entries if is_disabled(entry, conf.master_service_disable)
     )
-    plan = Plan(settings, conf, entries, disabled)
+    plan = Plan(settings, conf, entries, disabled, replaced=tuple(repeated(directory)))
     for entry in entries:
         try:
             plan.conf_of(entry)
@@ -97,7 +99,12 @@ _warned: set[str] = set()
 
 
 def warn_about_programs(plan: Plan) -> None:
-    """Name the entries whose work is not done, once for each program and once in the life of master."""
+    """Name the entries whose work is not done, once for each program and once in the life of master; and those that a
+    later one replaces."""
+    for row in plan.replaced:
+        name, kind, private = row.columns[:3]
+        shown = name if kind == "inet" else f"{'public' if private == 'n' else 'private'}/{name}"
+        log.warning(f'duplicate master.cf entry for service "{name}" ({shown}) -- using the last entry')
     for entry in plan.entries:
         if entry.program in PROGRAMS or entry.program in _warned:
             continue

@@ -62,6 +62,10 @@ class QmgrService(Service):
     style: ClassVar[str] = "trigger"
 
     async def open(self) -> None:
+        if self.context.entry.program == "nqmgr":
+            log.warning(f"please update the {self.context.entry.file} file; the new queue manager")
+            log.warning("(old name: nqmgr) has become the standard queue manager (new name: qmgr)")
+            log.warning("support for the name old name (nqmgr) will be removed from Postfix")
         for entry in self.context.entries:
             Limits.of(
                 self.conf, entry.name, entry.maxproc

@@ -256,7 +256,12 @@ class Connection:
 class WatchedConnection(Connection):
     """As `Connection`; commands and replies are logged, content is not. debug_peer_list, and `-v` in master.cf."""
 
-    __slots__ = ()
+    __slots__ = ("_content_due",)
+
+    def __init__(self, stream: Stream, server: Server, now: float) -> None:
+        super().__init__(stream, server, now)
+        self._content_due = False
+        """The server waits for content, so that its next answer comes after the dot."""
 
     def send(self, line: str) -> None:
         for each in line.split("\r\n"):
@@ -264,7 +269,10 @@ class WatchedConnection(Connection):
         super().send(line)
 
     async def reply(self) -> Reply:
+        if self._content_due:
+            log.info(f"> {self.relay}: .")
         answer = await super().reply()
+        self._content_due = answer.code == 354
         for line in answer.lines:
             log.info(f"< {self.relay}: {line}")
         return answer
