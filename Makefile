@@ -8,6 +8,9 @@ STAMP := $(VENV)/.installed
 LONG := tests/whole/test_crash.py tests/whole/test_disk_trouble.py tests/whole/test_reload.py
 WORKERS ?= $(shell n=$$(nproc); [ $$n -gt 4 ] && echo 4 || echo $$n)
 
+# Python keeps what it has compiled: without that, each of the many processes of the tests compiles 300 files again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test check whole root compat fuzz bench docs clean
 
 $(STAMP): pyproject.toml

@@ -55,6 +55,11 @@ def changed(one: Config, other: Config) -> frozenset[str]:
     return frozenset(name for name, _, _ in _attributes() if getattr(one, name) != getattr(other, name))
 
 
+def _mentions_service(settings: MainCf) -> bool:
+    """Whether a value may depend on which entry of master.cf asks."""
+    return any("service_name" in text for text in settings.values.values())
+
+
 def default_directory() -> str:
     """The configuration directory when the command line names none."""
     return os.environ.get("MAIL_CONFIG") or DEFAULT_DIRECTORY
@@ -99,8 +104,20 @@ class Config(Texts, Parameters):
             _built_for = settings
         key = (frozenset(overrides.items()), service)
         if key not in _built:
-            _built[key] = cls(settings, overrides, service)
+            if service and not overrides and not _mentions_service(settings):
+                _built[key] = cls.build(settings)._called(service)
+            else:
+                _built[key] = cls(settings, overrides, service)
         return _built[key]
+
+    def _called(self, service: str) -> Config:
+        """The same for an entry of that name that sets nothing of its own: most entries of most master.cf files."""
+        conf = object.__new__(type(self))
+        conf.__dict__.update(self.__dict__)
+        conf.service = service
+        conf._expanded = {}
+        conf._specials = identity.Specials(conf, service)
+        return conf
 
     @classmethod
     def load(cls, directory: str | None = None, overrides: Mapping[str, str] = NO_OVERRIDES) -> Config:

@@ -138,3 +138,17 @@ def test_a_parameter_without_effect_is_reported() -> None:
 def test_settings_are_read_from_a_directory(tmp_path) -> None:
     (tmp_path / "main.cf").write_text("myhostname = h.example.com\n")
     assert load_settings(str(tmp_path)).values == {"myhostname": "h.example.com"}
+
+
+def test_entries_that_set_nothing_share_the_values_and_keep_their_names() -> None:
+    settings = parse_settings("myhostname = mail.example.com\n")
+    one, other = Config.build(settings, service="smtp"), Config.build(settings, service="relay")
+    assert (one.value("service_name"), other.value("service_name")) == ("smtp", "relay")
+    assert one.myhostname == other.myhostname == "mail.example.com"
+    assert one.transport("slow") is other.transport("slow")
+
+
+def test_a_value_that_names_the_service_differs_between_entries() -> None:
+    settings = parse_settings("myhostname = mail.example.com\nsmtp_helo_name = $service_name.example.com\n")
+    names = [Config.build(settings, service=name).client("smtp").helo_name for name in ("smtp", "relay")]
+    assert names == ["smtp.example.com", "relay.example.com"]

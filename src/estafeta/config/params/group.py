@@ -45,8 +45,21 @@ def declarations(subject: type) -> Iterator[tuple[str, Parameter]]:
                 yield attribute, value
 
 
-def members(group: type[Group], prefix: str) -> Iterator[Member]:
-    """What the group is for one prefix, as in `smtp_`, with real names and this prefix's defaults."""
+_members_of: dict[tuple[type[Group], str], tuple[Member, ...]] = {}
+
+
+def members(group: type[Group], prefix: str) -> tuple[Member, ...]:
+    """What the group is for one prefix, as in `smtp_`, with real names and this prefix's defaults.
+
+    Remembered, since every entry of master.cf has its own configuration and all of them ask the same.
+    """
+    found = _members_of.get((group, prefix))
+    if found is None:
+        found = _members_of[group, prefix] = tuple(_members(group, prefix))
+    return found
+
+
+def _members(group: type[Group], prefix: str) -> Iterator[Member]:
     for attribute, parameter in declarations(group):
         built = prefix + attribute
         name = group.renamed.get(built, built)

@@ -46,10 +46,6 @@ ON_FIRST_USE = (
     "traceback",
     "ssl",
     "uvloop",
-    "dns.asyncbackend",
-    "dns._asyncio_backend",
-    "dns.asyncquery",
-    "dns.asyncresolver",
     "idna",
     "idna.uts46data",
 )
