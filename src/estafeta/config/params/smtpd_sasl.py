@@ -18,13 +18,14 @@ class SmtpdSasl:
     smtpd_sasl_path = text(
         "smtpd",
         "For dovecot, the socket to ask, relative to the queue directory; for cyrus, the name of the configuration "
-        'file without ".conf".',
+        'file without ".conf"; for estafeta, the sources of passwords in order, such as passwd-file:/etc/estafeta/users '
+        "pam:smtp (docs/accounts.md), and without a setting the file users beside main.cf.",
         least=1,
     )
     cyrus_sasl_config_path = words(
         "",
-        "Directories in which the Cyrus configuration file is looked for. Empty uses the usual ones.",
-        pending=True,
+        "Directories in which the Cyrus configuration file is looked for first, before sasl/ beside main.cf, "
+        "/etc/postfix/sasl, /etc/sasl2, /etc/sasl and /usr/lib/sasl2.",
     )
     smtpd_sasl_service = text("smtp", "The service name that is passed to the login mechanisms.", least=1)
     smtpd_sasl_local_domain = text(
