@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pwd
+from collections.abc import Iterable
 from pathlib import Path
 
 from tests.support.site import Site
@@ -14,9 +15,10 @@ from tests.support.site import Site
 USER = pwd.getpwuid(os.geteuid()) if os.geteuid() else pwd.getpwnam("nobody")
 
 
-def site_of(tmp_path: Path, **main: str) -> Site:
+def site_of(tmp_path: Path, services: Iterable[str] = (), **main: str) -> Site:
     site = Site(
         tmp_path,
+        services=services,
         main={
             "mydestination": "host.example",
             "myorigin": "host.example",
@@ -85,6 +87,21 @@ def test_mailbox_transport_takes_all_users(tmp_path: Path) -> None:
         site.wait_for(rf"local\[\d+\]: {queue_id}: passing <ann@host.example> to transport=discard$")
         site.wait_for(rf"discard\[\d+\]: {queue_id}: to=<ann@host.example>, .*status=sent \(away\)")
         site.wait_for(rf"{queue_id}: removed")
+
+
+def test_mail_is_passed_to_a_transport_whose_only_process_serves_qmgr(tmp_path: Path) -> None:
+    with site_of(
+        tmp_path,
+        services=["discard unix - - n - 1 discard"],
+        mailbox_transport="discard:away",
+        transport_maps="inline:{example.test=discard:away}",
+    ) as site:
+        queue_id = site.submit("ann@example.test")
+        site.wait_for(rf"{queue_id}: removed")
+        for _ in range(2):
+            queue_id = site.submit("ann@host.example")
+            site.wait_for(rf"{queue_id}: passing <ann@host.example> to transport=discard$")
+            site.wait_for(rf"{queue_id}: removed")
 
 
 def test_a_transport_that_is_not_there_puts_the_mail_off(tmp_path: Path) -> None:

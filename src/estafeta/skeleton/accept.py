@@ -61,8 +61,10 @@ class Door:
 class StreamDoor(Door):
     """Connections, each a protocol of its own."""
 
-    def __init__(self, *arguments: Any, sockets: list[socket.socket]) -> None:
+    def __init__(self, *arguments: Any, sockets: list[socket.socket], last_resort: float | None = None) -> None:
         super().__init__(*arguments)
+        self.last_resort = last_resort
+        """Seconds after which a client of a local socket that no process has taken is let in beyond the limit."""
         self.protocol_of: Callable[[Callable[[], None]], asyncio.BaseProtocol] = self.service.client
         self._sockets = sockets
         self._servers: list[asyncio.AbstractServer | _Reader] = []
@@ -72,7 +74,7 @@ class StreamDoor(Door):
 
     async def open(self) -> None:
         self._opening = False
-        if self.closed or self._servers or self.slots.full:
+        if self.closed or self._servers or not self._watches:
             return
         for listening in self._sockets:
             if listening.family == socket.AF_UNIX and self.slots.limit:
@@ -124,7 +126,7 @@ class StreamDoor(Door):
         self.served()
         if self.closed:
             return
-        if was_full:
+        if was_full and not self.slots.full:
             self.changed(False)
         self._admit()
 
@@ -142,25 +144,45 @@ class StreamDoor(Door):
             first = self._waiting.pop(0)
             first.admit(self._protocol(self._leave, first.origin))
         self._unwatch_pot()
-        if not self._servers and not self._opening and not self.slots.full:
+        if not self._servers and not self._opening and self._watches:
             self._opening = True
             self.loop.create_task(self.open())
 
+    @property
+    def _watches(self) -> bool:
+        """Whether it matters here that a client comes."""
+        return not self.slots.full or self.last_resort is not None
+
     def _take_one(self, listening: socket.socket) -> None:
         if self.slots.full:
+            if self.last_resort is not None:
+                self._shut()
+                self.loop.call_later(self.last_resort, self._take_extra)
             return
-        try:
-            client, _ = listening.accept()
-        except OSError:
-            return  # another process was faster, or the client went away
-        client.setblocking(False)
+        client = _accepted(listening)
+        if client is None:
+            return
         if not self.slots.take():
             client.close()
             return
         if self.slots.full:
-            self._shut()
+            if self.last_resort is None:
+                self._shut()
             self.changed(True)
         self.loop.create_task(self._connect(client, self._protocol(self._leave)))
+
+    def _take_extra(self) -> None:
+        """Let in the clients that are still there. There is no pot: a local socket has none."""
+        if self.closed:
+            return
+        for listening in self._sockets:
+            while (client := _accepted(listening)) is not None:
+                was_full = self.slots.full
+                self.slots.clients += 1
+                if self.slots.full and not was_full:
+                    self.changed(True)
+                self.loop.create_task(self._connect(client, self._protocol(self._leave)))
+        self._admit()
 
     async def _connect(self, client: socket.socket, protocol: asyncio.BaseProtocol) -> None:
         try:
@@ -188,6 +210,16 @@ class StreamDoor(Door):
         if self._watching_pot and self.slots.pot is not None:
             self._watching_pot = False
             self.loop.remove_reader(self.slots.pot.fileno())
+
+
+def _accepted(listening: socket.socket) -> socket.socket | None:
+    """The next client; None when another process was faster, or the client went away."""
+    try:
+        client, _ = listening.accept()
+    except OSError:
+        return None
+    client.setblocking(False)
+    return client
 
 
 class _Waiting(asyncio.Protocol):

@@ -48,7 +48,8 @@ class Answer:
 
 
 class DeliveryAgent(Service):
-    """One process of a transport. master lets in one connection, qmgr's; `slots` deliveries run at a time."""
+    """One process of a transport. It has one connection, from qmgr, and those of agents that pass mail on when there
+    may be no other process for them; `slots` deliveries run at a time."""
 
     status_filter: StatusFilter | None = None
     """Set by agents that have a `*_delivery_status_filter`, when they open."""
@@ -56,6 +57,8 @@ class DeliveryAgent(Service):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self.conversations: set[Conversation] = set()
+        self.running = 0
+        """Deliveries, of all connections."""
 
     async def deliver(self, delivery: Delivery) -> Answer:
         """Deliver to all of `delivery.recipients`; log each through `settle`. May raise: all is put off."""
@@ -79,6 +82,12 @@ class DeliveryAgent(Service):
     def slots(self) -> int:
         """How many deliveries this process makes at the same time; 0 for no limit."""
         return self.context.slots
+
+    def take_next(self, last: Conversation) -> None:
+        """A delivery of `last` has ended. Those who have other connections go first: they are few, and wait for it."""
+        if len(self.conversations) > 1 and any(one.take_next() for one in self.conversations if one is not last):
+            return
+        last.take_next()
 
     def settle(
         self,
@@ -180,7 +189,7 @@ class Conversation:
             answer = self._at_once(delivery)
             if answer is not None:
                 self._report(delivery, answer)
-            elif self.slots and len(self._running) >= self.slots:
+            elif self.slots and self.agent.running >= self.slots:
                 self._waiting.append(delivery)
             else:
                 self._begin(delivery)
@@ -194,6 +203,7 @@ class Conversation:
     def _begin(self, delivery: Delivery) -> None:
         task = self._loop.create_task(self._run(delivery))
         self._running[task] = (delivery, self._loop.time())
+        self.agent.running += 1
         task.add_done_callback(self._finished)
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(SWEEP, self._sweep)
@@ -203,15 +213,22 @@ class Conversation:
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         delivery, _ = self._running.pop(task)
+        self.agent.running -= 1
         if task.cancelled() or task.exception() is not None:
             # qmgr must hear of every delivery, or it would wait for ever.
             reason = "it was given up" if task.cancelled() else repr(task.exception())
             log.warning(f"{delivery.queue_id}: delivery to {delivery.nexthop} failed: {reason}")
             self._report(delivery, Answer([FAILED for _ in delivery.recipients]))
-        if self._waiting:
-            self._begin(self._waiting.popleft())
-        elif self._gone and not self._running:
+        self.agent.take_next(self)
+        if self._gone and not self._running:
             self._let_go()
+
+    def take_next(self) -> bool:
+        """Begin what has waited longest; False when nothing waits."""
+        if not self._waiting:
+            return False
+        self._begin(self._waiting.popleft())
+        return True
 
     def _sweep(self) -> None:
         """Give up deliveries that take longer than anything may: daemon_timeout."""

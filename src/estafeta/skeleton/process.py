@@ -69,6 +69,8 @@ class Launch:
     """Which count in the pot is ours."""
     limit: int = 0
     """Connections at a time in this process, 0 for any number."""
+    last_resort: float | None = None
+    """Seconds after which a client that no process has taken is let in beyond `limit`; None: it waits."""
     resident: bool = False
     """Whether the process stays when it has nothing to do."""
     public: bool = False
@@ -180,7 +182,7 @@ class Process:
             return SocketDoor(*common, sockets=launch.sockets)
         if launch.context.entry.type == "pass":
             return PassDoor(*common, sockets=launch.sockets)
-        return StreamDoor(*common, sockets=launch.sockets)
+        return StreamDoor(*common, sockets=launch.sockets, last_resort=launch.last_resort)
 
     # --- ending
 

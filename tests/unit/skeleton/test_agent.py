@@ -217,3 +217,20 @@ def test_a_delivery_that_never_ends_is_given_up_and_put_off(lines: list[str]) ->
         assert lines == ["warning: Q1: delivery to b failed: it was given up"]
 
     run(case())
+
+
+def test_slots_are_those_of_the_process_and_another_connection_gets_its_turn() -> None:
+    async def case() -> None:
+        agent = Scripted(slots=1)
+        qmgr, local = Talk(agent), Talk(agent)
+        qmgr.ask(request(1), request(2))
+        local.ask(request(3))
+        await turns()
+        assert agent.begun == [1]
+        agent.go.set()
+        await turns(20)
+        assert agent.begun == [1, 3, 2]
+        assert [word.number for word in local.wire.words if isinstance(word, Report)] == [3]
+        assert agent.running == 0
+
+    run(case())

@@ -35,6 +35,9 @@ CELLS = 256
 CROWDED_AGAIN = 1000.0
 """Seconds between two warnings that a service has as many clients as it may."""
 
+CHANCE = 0.1
+"""Seconds in which another process of an agent may take a client before one that has qmgr's connection does."""
+
 WAKEUP = b"W"
 
 
@@ -138,9 +141,18 @@ class RunningService:
             pot=self.pot,
             cell=cell,
             limit=1 if entry.program in AGENTS else 0 if self.sockets.spread or entry.program in UNCOUNTED else part,
+            last_resort=self._last_resort(number),
             resident=entry.program in RESIDENT,
             public=self.public,
         )
+
+    def _last_resort(self, number: int) -> float | None:
+        """qmgr keeps one connection to each process of an agent, for good. Another agent that passes mail on has to be
+        served too when there may be no further process: by the last one, after those that are just free had their
+        chance."""
+        if self.entry.program not in AGENTS or number != self.processes - 1:
+            return None
+        return CHANCE if self.processes > 1 else 0.0
 
     def _next_number(self) -> int:
         taken = {worker.number for worker in self.workers if not worker.retired}
