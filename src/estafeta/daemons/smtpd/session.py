@@ -85,6 +85,7 @@ class Session:
         "own_port",
         "policy",
         "protocol",
+        "screened",
         "stream",
         "tally",
         "transaction",
@@ -120,6 +121,8 @@ class Session:
         self._end = ""
         """Why the session ended before its time."""
         self.junk = 0
+        self.screened = False
+        """Whether postscreen has passed the client on: then it has judged what was said too early."""
         self.where = "CONNECT"
         """The last command, for log lines about a broken connection."""
         self.tally = Tally()
@@ -297,7 +300,7 @@ class Session:
 
     async def refuse_early_talk(self) -> None:
         """Whether the client waits for our greeting; raises Hangup if it does not, and has to. RFC 5321 4.3.1"""
-        if self.stream.pending and not self._in_step(self.where):
+        if self.stream.pending and not self.screened and not self._in_step(self.where):
             await self.last_word(NOT_SYNCHRONIZED)
             raise Hangup
 
