@@ -25,6 +25,9 @@ ERROR_CODES = "127.255.255."
 WARN_AGAIN = 300.0
 """Seconds between two warnings about the same list."""
 
+TELL_AGAIN = 60.0
+"""Seconds between two warnings about one name that could not be looked up."""
+
 MOST_LISTS_REMEMBERED = 1000
 LONGEST_TEXT = 1000
 """Characters of a list's reason that are kept."""
@@ -148,6 +151,17 @@ class DnsLists:
         self._resolver = resolver
         self._clock = clock
         self._warned: dict[str, float] = {}
+        self._troubles: dict[str, float] = {}
+
+    def is_news(self, name: str) -> bool:
+        """Whether trouble with this name was not told of within the last minute."""
+        now = self._clock()
+        if now < self._troubles.get(name, now):
+            return False
+        if len(self._troubles) >= MOST_LISTS_REMEMBERED:
+            self._troubles.clear()
+        self._troubles[name] = now + TELL_AGAIN
+        return True
 
     async def ask(self, subject: str, domain: str) -> Reply:
         """The address records of `subject.domain`; `subject` is a reversed address or a domain (RFC 5782 2.5).

@@ -79,7 +79,7 @@ class Recipients:
         if resolved.address_class != ALIAS and (not listing or await self._listed(listing, resolved.recipient)):
             return None
         if resolved.address_class == ALIAS and dsn == "5.1.0":
-            dsn = "5.1.7"  # RFC 3463 3.2: bad sender's mailbox
+            dsn = "5.1.1"  # whoever speaks of a sender turns it into 5.1.7: RFC 3463 3.2
         table = f" in {_TABLES[resolved.address_class]}" if self._show_table else ""
         code = self._codes[resolved.address_class]
         return Unlisted(code, dsn if code >= 500 else "4" + dsn[1:], "User unknown" + table)

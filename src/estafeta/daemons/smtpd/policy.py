@@ -20,7 +20,7 @@ from estafeta.daemons.smtpd.limits import ClientLimits
 from estafeta.daemons.smtpd.ports import Gate, Resolved, Router
 from estafeta.daemons.smtpd.rbl_replies import RblReplies
 from estafeta.daemons.smtpd.restrictions import index
-from estafeta.daemons.smtpd.restrictions.evaluate import Steps, compile_list
+from estafeta.daemons.smtpd.restrictions.evaluate import Steps, check_tempfail_actions, compile_list
 from estafeta.daemons.smtpd.sasl import Sasl
 from estafeta.daemons.smtpd.space import Space
 from estafeta.daemons.smtpd.tls import TlsOffer
@@ -95,6 +95,7 @@ class Policy:
         self._policy_clients: dict[PolicyService, PolicyClient] = {}
         self._classes: dict[str, Steps] = {}
         self._outdated: set[str] = set()
+        check_tempfail_actions(conf)
         self.dns_lists = DnsLists(resolver)
         self.rbl_replies = RblReplies(conf)
         self.value_lists: dict[tuple[str, str], Steps] = {}

@@ -73,7 +73,8 @@ class RblReplies:
             try:
                 return _split(expand(template, lookup, recursive=False))
             except ExpandError as error:
-                log.warning(f"rbl_reply_maps: bad reply for {listed_by}: {error}: {template}")
+                log.warning(str(error))
+                log.warning(f"rbl_reject_reply: bad rbl reply template for domain {listed_by}: {template}")
         return _split(expand(self._template, lookup, recursive=False))
 
     async def _own_template(self, listed_by: str) -> str | None:

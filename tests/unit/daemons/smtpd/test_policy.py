@@ -7,6 +7,7 @@ from tests.talk.dialogue import BASE
 from tests.talk.stage import Stage, logged
 
 from estafeta.config.instance import Config
+from estafeta.config.main_cf import ConfigError
 from estafeta.daemons.smtpd.policy import OpenRelay, Policy
 
 
@@ -47,9 +48,9 @@ def test_no_open_relay(relay: str, recipient: str, fine: bool) -> None:
     "value, warning",
     [
         ("reject_foo", 'unknown smtpd restriction: "reject_foo"'),
-        ("reject_rbl_client dnsbl.example", "does not exist here yet"),
-        ("check_policy_service unix:private/policy", "does not exist here yet"),
-        ("check_policy_service { unix:private/policy, timeout=10s }", "does not exist here yet"),
+        ("reject_rbl_client dnsbl..example, permit_mynetworks", '"dnsbl..example" is not a domain name'),
+        ("reject_rbl_client dnsbl.example=127.0.0, permit_mynetworks", '"127.0.0" is not four numbers'),
+        ("sleep soon, permit_mynetworks", "sleep must be followed by number"),
         ("check_client_access", "need maptype:mapname"),
         ("check_client_access foo", "need maptype:mapname"),
         ("reject, permit", "restriction `permit' after `reject' is ignored"),
@@ -63,9 +64,10 @@ def test_what_is_wrong_is_said_when_the_configuration_is_read(value: str, warnin
     assert "smtpd_client_restrictions" in lines[0]
 
 
-def test_a_restriction_that_does_not_exist_yet_takes_its_argument_along() -> None:
-    lines = stage_with(smtpd_client_restrictions="reject_rbl_client dnsbl.example, permit_mynetworks, reject")
-    assert len(lines) == 1
+@pytest.mark.parametrize("name", ["unknown_address_tempfail_action", "unverified_recipient_tempfail_action"])
+def test_a_tempfail_action_that_is_none_is_no_configuration(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name} = reject: write defer or defer_if_permit"):
+        stage_with(**{name: "reject"})
 
 
 def test_a_class_without_value_is_told() -> None:

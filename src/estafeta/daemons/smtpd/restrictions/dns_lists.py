@@ -108,7 +108,8 @@ class Listed(Ahead):
         try:
             return asked if await self.lists.listed(asked, site) is not None else ""
         except DnsDown as error:
-            log.warning(f"{asked}.{site.domain}: RBL lookup error: {error}")
+            if self.lists.is_news(f"{asked}.{site.domain}"):
+                log.warning(f"{asked}.{site.domain}: RBL lookup error: {error}")
             raise
 
 

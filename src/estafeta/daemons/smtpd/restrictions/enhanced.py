@@ -7,9 +7,9 @@ A table does not know whether it is asked about a sender, a recipient or a host,
 from __future__ import annotations
 
 from estafeta.base import log
-from estafeta.daemons.smtpd.restrictions.recipient import RECIPIENT
-from estafeta.daemons.smtpd.restrictions.sender import SENDER
 
+SENDER = "Sender address"
+RECIPIENT = "Recipient address"
 OF_SENDER = {"1": "7", "2": "8", "3": "7", "4": "7", "6": "7", "7": "7", "8": "8"}
 OF_RECIPIENT = {"1": "1", "2": "2", "3": "3", "4": "4", "5": "5", "6": "6", "7": "3", "8": "2"}
 

@@ -7,7 +7,7 @@ restriction classes and delayed rejection are known here alone.
     @restriction("reject_unauth_destination")
     async def reject_unauth_destination(check: Check) -> Verdict: ...
 
-A name that is not known, or not yet, answers 451 and warns: it must never be silence. TableDown from any
+A name that is not known answers 451 and warns: it must never be silence. TableDown from any
 restriction is an answer to come later.
 """
 
@@ -17,6 +17,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from estafeta.base import log
+from estafeta.config.instance import Config
+from estafeta.config.main_cf import ConfigError
 from estafeta.mail.logline import shown
 from estafeta.tables.table import TableDown, TableError
 
@@ -44,6 +46,10 @@ class Refusal:
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Refusal) and str(self) == str(other)
+
+
+class BadArgument(ValueError):
+    """The word behind a restriction's name makes no sense; the text says so in Postfix's words."""
 
 
 class Unusable(Exception):
@@ -214,6 +220,9 @@ NUMBER_ARGUMENT: set[str] = set()
 DOMAIN_ARGUMENT: set[str] = set()
 """Those whose argument is a domain: without one, they have no opinion."""
 
+WITH_TABLES = ("client", "reverse_client_hostname", "helo", "sender", "recipient", "etrn")
+"""What access tables are mostly asked about, for a table that stands without a word before it."""
+
 LISTS = {
     "smtpd_data_restrictions": "Data command",
     "smtpd_end_of_data_restrictions": "End-of-data",
@@ -223,8 +232,16 @@ LISTS = {
 FINAL = frozenset({"permit", "reject", "defer"})
 """These decide whatever comes: what stands behind them is never reached."""
 
-NOT_YET: dict[str, bool] = {}
-"""Restrictions of Postfix that do not exist here yet, and whether an argument follows."""
+TEMPFAIL_ACTIONS = ("defer", "defer_if_permit")
+
+
+def check_tempfail_actions(conf: Config) -> None:
+    """Raises ConfigError where an `unknown_*_tempfail_action` or the like is none."""
+    for subject in ("reject", "unknown_address", "unknown_helo_hostname", "unverified_sender", "unverified_recipient"):
+        name = f"{subject}_tempfail_action"
+        value = getattr(conf, name)
+        if value.strip().lower() not in TEMPFAIL_ACTIONS:
+            raise ConfigError(f"bad configuration: {name} = {value}: write {' or '.join(TEMPFAIL_ACTIONS)}")
 
 
 def restriction(*names: str) -> Callable[[Run], Run]:
@@ -309,7 +326,7 @@ def _step(
         return Step(name, _class(name), warn=warn)
     if ":" in name and not name.startswith("/"):
         if bare_table is None:
-            known = ", ".join(sorted(TABLE_ARGUMENT, key=list(WITH_ARGUMENT).index))
+            known = ", ".join(f"check_{subject}_access" for subject in WITH_TABLES)
             kind = LISTS.get(parameter, "class")
             return Step(name, _bad(name, f'specify one of ({known}) before {kind} restriction "{name}"', parameter))
         log.warning(
@@ -317,13 +334,6 @@ def _step(
             f"write {bare_table} {name}"
         )
         return _bound(bare_table, name, policy, parameter, warn)
-    if lower in NOT_YET:
-        if NOT_YET[lower] and rest:
-            rest.pop(0)
-        return Step(
-            lower,
-            _bad(lower, f'restriction "{lower}" does not exist here yet: mail that gets as far is put off', parameter),
-        )
     return Step(name, _bad(name, f'unknown smtpd restriction: "{name}"', parameter))
 
 
@@ -346,6 +356,8 @@ def _bad(name: str, problem: str, parameter: str) -> Run:
 def _bound(name: str, argument: str, policy: Policy, parameter: str, warn: bool) -> Step:
     try:
         return Step(f"{name} {argument}", WITH_ARGUMENT[name](argument, policy), warn=warn)
+    except BadArgument as error:
+        return Step(name, _bad(name, str(error), parameter))
     except (TableError, ValueError) as error:
         return Step(name, _bad(name, f"{name} {argument}: {error}", parameter))
 
@@ -373,6 +385,8 @@ async def run_list(check: Check, steps: Steps) -> Verdict:
                 log.warning(f"{step.name}: {error}")
                 verdict = check.lookup_failed()
             if verdict is None:
+                if check.defer_if_permit is not None and check.defer_if_reject is not None:
+                    return None  # whatever the rest of the list says, the answer is to come later
                 continue
             if verdict is PERMIT:
                 return verdict

@@ -7,10 +7,10 @@ import asyncio
 from estafeta.daemons.smtpd.policy import Policy
 from estafeta.daemons.smtpd.restrictions.evaluate import (
     NUMBER_ARGUMENT,
+    BadArgument,
     Check,
     Run,
     Verdict,
-    misconfigured,
     restriction,
     restriction_with,
 )
@@ -73,7 +73,7 @@ async def reject_multi_recipient_bounce(check: Check) -> Verdict:
 def sleep(argument: str, policy: Policy) -> Run:
     """Wait: an old measure against impatient clients."""
     if not argument.isascii() or not argument.isdigit():
-        return misconfigured("sleep", "restriction sleep must be followed by number")
+        raise BadArgument("restriction sleep must be followed by number")
     seconds = min(int(argument), LONGEST_SLEEP)
 
     async def run(check: Check) -> Verdict:

@@ -55,8 +55,9 @@ async def reject_unknown_helo_hostname(check: Check) -> Verdict:
     if _is_literal(helo):
         return await reject_invalid_helo_hostname(check)
     conf, resolver = check.policy.conf, check.policy.resolver
+    queries = () if helo.endswith(".") else (resolver.addresses, resolver.mx)  # with a dot, it is no host name
     try:
-        for query in (resolver.addresses, resolver.mx):
+        for query in queries:
             try:
                 if await query(helo):
                     return None

@@ -47,9 +47,9 @@ async def reject_unauth_destination(check: Check) -> Verdict:
 @restriction("check_relay_domains")
 async def check_relay_domains(check: Check) -> Verdict:
     """The name that old configurations use for permit_auth_destination and reject in one. Client names do not count."""
-    check.policy.outdated("check_relay_domains", "reject_unauth_destination")
     if check.recipient is None:
         return None
+    check.policy.outdated("check_relay_domains", "reject_unauth_destination")
     if not check.recipient or await authorized(check):
         return PERMIT
     code = check.policy.conf.relay_domains_reject_code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from estafeta.daemons.smtpd.restrictions.enhanced import fitting
 from estafeta.daemons.smtpd.restrictions.evaluate import Check, Verdict, restriction
 from estafeta.mail.address import literal_address, valid_hostname
 from estafeta.net.dns import DnsDown, DnsError
@@ -28,7 +29,9 @@ async def reject_unlisted_sender(check: Check) -> Verdict:
         return None
     check.unlisted_sender_done = True
     found = await check.policy.routing.unlisted_sender(check.sender)
-    return check.rejected_as(check.sender, SENDER, found.code, found.dsn, found.text) if found else None
+    if found is None:
+        return None
+    return check.rejected_as(check.sender, SENDER, found.code, fitting(found.dsn, SENDER), found.text)
 
 
 def non_fqdn(check: Check, address: str, kind: str) -> Verdict:

@@ -1,9 +1,9 @@
 """check_*_a_access, check_*_mx_access, check_*_ns_access: what tables say about the servers of a domain. postconf(5).
 
-A domain can be had for nothing, the machines that serve thousands of them not. Each server is looked up by its name,
-then by its addresses; the first that the table knows decides. Servers come in the order of the DNS answer. What DNS
-cannot say is passed over with a warning: it is neither reason to refuse nor to put off. The table must not permit: a
-stranger could name another's servers as his own.
+A domain can be had for nothing, the machines that serve thousands of them not. Each server is looked up by its name
+(but a domain that is its own server is not: check_*_a_access), then by its addresses; the first that the table knows
+decides. Servers come in the order of the DNS answer. What DNS cannot say is passed over with a warning: it is neither
+reason to refuse nor to put off. The table must not permit: a stranger could name another's servers as his own.
 """
 
 from __future__ import annotations
@@ -115,11 +115,7 @@ async def _search(asked: Asked, sort: str) -> Found | None:
 
 async def _server(asked: Asked, server: str, sort: str) -> Found | None:
     policy = asked.check.policy
-    try:
-        value = await find_domain(asked.maps, server, parent_matches_subdomains=policy.access_parents)
-    except TableDown as error:
-        error.key = server
-        raise
+    value = await _by_name(asked, server) if sort != "A" else None
     if value is not None:
         return value, server
     try:
@@ -134,6 +130,15 @@ async def _server(asked: Asked, server: str, sort: str) -> Found | None:
         if found is not None:
             return found
     return None
+
+
+async def _by_name(asked: Asked, server: str) -> str | None:
+    parents = asked.check.policy.access_parents
+    try:
+        return await find_domain(asked.maps, server, parent_matches_subdomains=parents)
+    except TableDown as error:
+        error.key = server
+        raise
 
 
 async def _by_address(asked: Asked, address: str) -> Found | None:
