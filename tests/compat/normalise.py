@@ -28,6 +28,10 @@ _PROGRAM = re.compile(r"^/usr/s?bin/", re.MULTILINE)
 _MAILDIR = re.compile(r"\d{10}\.V[0-9a-f]+I[0-9a-f]+M\d+\.[\w.-]+")
 _LOG_LINE = re.compile(r"^\w{3} [ \d]\d \d\d:\d\d:\d\d \S+ (?:[\w.-]+/)*([\w-]+)\[\d+\]: (.*)$")
 
+_CLIENT_PORT = re.compile(r"(\[[0-9a-fA-F.:]+\]:?)\d{5}\b")
+_TOOK = re.compile(r"(HANGUP|PREGREET \d+) after [\d.]+ from")
+"""What postscreen says of a client."""
+
 LEFT_OUT = [
     re.compile(pattern)
     for pattern in (
@@ -37,6 +41,8 @@ LEFT_OUT = [
         r"^anvil: statistics",
         r"^\w+: warning: .*backwards-compatible",
         r"^postlogd?: ",
+        # The owner of our name server's SOA records is the root, which Postfix does not like.
+        r"^dnsblog: warning: (valid_hostname: empty hostname|malformed domain name in resource name of SOA)",
     )
 ]
 
@@ -91,14 +97,17 @@ class Normaliser:
                 continue
             entry = f"{found[1]}: {found[2]}"
             entry = self.text(entry)
+            if found[1] == "postscreen":
+                entry = _TOOK.sub(r"\1 after TIME from", _CLIENT_PORT.sub(r"\1PORT", entry))
             if not any(pattern.search(entry) for pattern in leave_out):
                 programs.setdefault(found[1], []).append(entry)
         for program in programs.keys() - IN_SEQUENCE:
             programs[program].sort(key=_by_message)
+        programs.get("dnsblog", []).sort()
         return "".join(f"{line}\n" for program in sorted(programs) for line in programs[program])
 
 
-IN_SEQUENCE = {"smtpd", "pickup", "?"}
+IN_SEQUENCE = {"smtpd", "pickup", "postscreen", "?"}
 """These see one thing after the other, as the case has it; for others chance decides which message comes first."""
 
 _ABOUT = re.compile(r"[\w-]+: (?:warning: )?(Q(\d+)): (to=.*)?")

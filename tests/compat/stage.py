@@ -22,9 +22,9 @@ from tests.compat.case import Case, Section, load
 from tests.compat.normalise import Normaliser
 from tests.support.certificates import Pair, make_certificates
 from tests.support.dns_server import DnsServer
-from tests.support.tls_client import TlsClient
 from tests.support.dovecot import start_dovecot
 from tests.support.sasl_client import answer_to, encoded
+from tests.support.tls_client import TlsClient
 
 ROOT = Path(__file__).parents[2]
 STAGE = Path("/srv")
@@ -315,7 +315,7 @@ class Stage:
         self._talks += 1
         # The log of the next dialogue begins where that of this one ends.
         deadline = time.monotonic() + 2
-        while _log().count(": disconnect from ") < self._talks and time.monotonic() < deadline:
+        while len(_DISCONNECTED.findall(_log())) < self._talks and time.monotonic() < deadline:
             time.sleep(0.01)
 
     def _sendmail(self, section: Section) -> None:
@@ -449,6 +449,8 @@ def _mailbox(path: Path) -> str:
         return "no such mailbox\n"
     return "".join(sorted(letters, key=lambda text: _CHANCE.sub("", text)))
 
+
+_DISCONNECTED = re.compile(r": (?:disconnect from |DISCONNECT \[)")
 
 _CHANCE = re.compile(r"\b[0-9A-F]{6,24}\b|\d\d:\d\d:\d\d|<\d{14}\.")
 """What must not decide the order in which letters are shown."""

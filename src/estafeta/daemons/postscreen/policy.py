@@ -72,7 +72,7 @@ class Policy:
         """The reply to EHLO. No pipelining: whoever sends ahead gives itself away."""
         conf = self.conf
         offered = {"SIZE": f"SIZE {conf.message_size_limit}" if conf.message_size_limit else "SIZE"}
-        if not conf.postscreen_disable_vrfy_command:
+        if not conf.disable_vrfy_command:  # postscreen_disable_vrfy_command concerns the command alone
             offered["VRFY"] = "VRFY"
         offered["ETRN"] = "ETRN"
         if self.tls_level != "none" and not encrypted:

@@ -48,6 +48,11 @@ class Dressing:
         self._forbidden = re.compile(f"[^{allowed}]", re.S)
         self._conf = conf
 
+    @property
+    def quick(self) -> bool:
+        """Whether `dressed` waits for nothing."""
+        return not self._footers
+
     def plain(self, reply: str) -> str:
         """As the log has it: without a footer."""
         return softened(reply) if self._soft and reply.startswith("5") else reply

@@ -436,7 +436,10 @@ class PostscreenService(Service):
             self._refuse(visitor, replies.PORTS_421)
 
     def _refuse(self, visitor: Visitor, reply: str) -> None:
-        self._run(self._send_away(visitor, reply))
+        if self._policy.dressing.quick:
+            _at_once(self._send_away(visitor, reply), None)
+        else:
+            self._run(self._send_away(visitor, reply))
 
     async def _send_away(self, visitor: Visitor, reply: str, *, quietly: bool = False) -> None:
         """Say something and hang up."""

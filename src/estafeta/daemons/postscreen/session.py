@@ -211,8 +211,9 @@ class Session:
             return self.policy.discard
         discard = self.policy.keywords(value)
         if "SILENT-DISCARD" not in discard:
-            shown = " ".join(word.lower() for word in sorted(discard))
-            log.info(f"{self.visitor.name}: discarding EHLO keywords: {shown}")
+            shown = " ".join(sorted(discard, key=_logged_order))
+            # Without a colon before the port, as in Postfix.
+            log.info(f"[{self.visitor.address}]{self.visitor.port}: discarding EHLO keywords: {shown}")
         return discard
 
     def _introduced(self, name: str, protocol: str) -> None:
@@ -272,8 +273,7 @@ class Session:
 
     async def on_bdat(self, arguments: str) -> None:
         log.info(f"BDAT without valid RCPT from {self.visitor.name}")
-        count, _, last = arguments.partition(" ")
-        if not (count.isascii() and count.isdigit()) or last.strip().upper() not in ("", "LAST"):
+        if not 1 <= len(arguments.split()) <= 2:
             await self.last_word("501 5.5.4 Syntax: BDAT count [LAST]")
         if self.sender is None:
             await self.last_word("554 5.5.1 Error: need MAIL command")
@@ -328,6 +328,15 @@ class Session:
             log.info(f"Anonymous TLS connection established from {self.visitor.name}: {strength}")
         self._ehlo = self.sender = None
         self.helo, self.protocol = "", "SMTP"
+
+
+_LOGGED = "8BITMIME AUTH ETRN PIPELINING SIZE VRFY XCLIENT XFORWARD STARTTLS ENHANCEDSTATUSCODES DSN SMTPUTF8 CHUNKING"
+_PLACE = {keyword: place for place, keyword in enumerate(_LOGGED.split())}
+
+
+def _logged_order(keyword: str) -> tuple[int, str]:
+    """The order in which Postfix's log names them."""
+    return _PLACE.get(keyword, len(_PLACE)), keyword
 
 
 Run = Callable[[Session, str], Awaitable[None]]

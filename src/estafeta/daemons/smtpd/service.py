@@ -94,6 +94,7 @@ class SmtpdService(Service):
             address, port, own, own_port = origin.client, origin.client_port, origin.server, origin.server_port
         policy = self._policy if self._stress is None or not self._stress.on else self._impatient
         session = Session(policy, stream, Client("", address, port), release, own, own_port)
+        session.screened = self.context.entry.type == "pass"
         # The loop keeps only weak references to tasks.
         task = asyncio.get_running_loop().create_task(session.run())
         self._sessions.add(task)
