@@ -126,7 +126,7 @@ def _sql(options: Options, checking: Checking) -> Source:
 
 def _letters(user: str, realm: str, about: Circumstances) -> dict[str, str]:
     name, own = split(user, about)
-    return {"u": name, "r": own if "@" in user else realm or own}
+    return {"u": name, "r": own}
 
 
 def habits(options: Options, found: Sequence[Source]) -> Habits:

@@ -201,6 +201,10 @@ class LocalAuthenticator:
         return None
 
     async def kept(self, asked: Secret, about: Circumstances) -> Kept | None:
+        """What some source keeps for the mechanism. Raises SourceDown."""
+        if asked.realm != (about.realm or about.own_name):
+            # DIGEST-MD5 lets the client name a realm. Somebody of another one who has the same name is another user.
+            return None
         down: SourceDown | None = None
         for source in self.sources:
             if asked.form not in source.forms:
@@ -279,10 +283,20 @@ class LocalExchange:
             try:
                 given = await self._answer(event)
             except SourceDown as error:
-                self._owner.cannot_ask(error, self.machine.name)
-                user = self.machine.user
-                return Denied(LATER, later=True, user=self._whole_name(user) if user else None)
+                return self._later(error)
+            if self.machine.name.startswith("SCRAM-"):
+                # Thousands of rounds, unless keys are kept: not on the event loop.
+                try:
+                    event = await self._owner.checking.workers.run(self.machine.answer, given)
+                except SourceDown as error:
+                    return self._later(error)
+                continue
             event = self.machine.answer(given)
+
+    def _later(self, reason: SourceDown) -> Denied:
+        self._owner.cannot_ask(reason, self.machine.name)
+        user = self.machine.user
+        return Denied(LATER, later=True, user=self._whole_name(user) if user else None)
 
     async def _answer(self, event: Verify | Secret | Token | Authorize) -> Given:
         match event:

@@ -38,8 +38,7 @@ class Sasldb(Source):
         return await self._checking.workers.run(self._verify, split(user, about), password)
 
     async def kept(self, user: str, realm: str, form: str, about: Circumstances) -> Kept | None:
-        name, own_realm = split(user, about)
-        return await self._checking.workers.run(self._kept, (name, realm if "@" not in user else own_realm), form)
+        return await self._checking.workers.run(self._kept, split(user, about), form)
 
     def _verify(self, who: tuple[str, str], password: str) -> bool:
         pairs = self._file.current()

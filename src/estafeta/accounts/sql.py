@@ -56,6 +56,7 @@ class Place:
     tls: bool = False
 
 
+PGSQL_SOCKET = ".s.PGSQL."
 DRIVERS = {"pgsql": ("psycopg", "pgsql"), "mysql": ("pymysql", "mysql")}
 MARKS = {"sqlite": "?", "pgsql": "%s", "mysql": "%s"}
 
@@ -177,6 +178,9 @@ def split_host(host: str) -> tuple[str, int | None, str]:
     """(host, port, path of a local socket)."""
     host = host.removeprefix("inet:")
     if host.startswith(("unix:", "/")):
+        folder, _, name = host.removeprefix("unix:").rpartition("/")
+        if name.startswith(PGSQL_SOCKET) and name[len(PGSQL_SOCKET) :].isdigit():
+            return "", int(name[len(PGSQL_SOCKET) :]), folder  # libpq wants it in two parts
         return "", None, host.removeprefix("unix:")
     name, colon, port = host.rpartition(":")
     if colon and port.isdigit() and (":" not in name or name.endswith("]")):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.sasl_client import answer_to
 
 from estafeta.accounts import cyrus, libpam, oauth, smtpd_conf, watched
 from estafeta.accounts.authenticator import Challenge, Circumstances, Denied, Login
@@ -28,9 +30,11 @@ from estafeta.accounts.passwd_file import PasswdFile
 from estafeta.accounts.saslauthd import BadReply, Saslauthd, request, understood
 from estafeta.accounts.sasldb import Sasldb
 from estafeta.accounts.source import Source, SourceDown
+from estafeta.accounts.sql import split_host
 from estafeta.accounts.sql_statement import Statement
 from estafeta.accounts.workers import Workers
 from estafeta.base import log
+from estafeta.wire.sasl.events import Kept, Password
 
 ABOUT = Circumstances("smtp", "", "192.0.2.1", "1", "192.0.2.2", "25", "mail.example.test", False)
 IN_REALM = Circumstances("smtp", "b.test", "192.0.2.1", "1", "192.0.2.2", "25", "mail.example.test", False)
@@ -494,6 +498,41 @@ def test_only_what_everybody_can_use_is_offered(tmp_path: Path) -> None:
 
     every = ["SCRAM-SHA-256", "SCRAM-SHA-1", "DIGEST-MD5", "CRAM-MD5", "PLAIN", "LOGIN", "EXTERNAL"]
     assert asyncio.run(go()) == [every, ["SCRAM-SHA-256", "PLAIN", "LOGIN", "EXTERNAL"], ["PLAIN", "LOGIN", "EXTERNAL"]]
+
+
+def test_a_realm_that_is_not_ours_is_no_way_to_a_name(tmp_path: Path) -> None:
+    """DIGEST-MD5: ana of another realm is not the ana whom we know, though she knows that one's password."""
+
+    class Everybody(Fixed):
+        forms = frozenset({"DIGEST-MD5"})
+
+        async def kept(self, user: str, realm: str, form: str, about: Circumstances) -> Kept | None:
+            return Password("uno")
+
+    def answer(challenge: bytes, realm: str) -> bytes:
+        text = challenge.decode().replace('realm="mail.example.test"', f'realm="{realm}"')
+        return base64.b64decode(answer_to(f"S: 334 {base64.b64encode(text.encode()).decode()}", "DIGEST-MD5 ana uno"))
+
+    async def go(realm: str) -> Any:
+        made = LocalAuthenticator([Everybody()], Habits(("DIGEST-MD5",)), checking())
+        exchange, first = await made.begin("DIGEST-MD5", None, ABOUT)
+        assert isinstance(first, Challenge)
+        last = await exchange.step(answer(first.text, realm))
+        await made.stop()
+        return last
+
+    good = asyncio.run(go("mail.example.test"))  # with a last word of the server, which the client acknowledges
+    assert isinstance(good, Login | Challenge), good
+    assert asyncio.run(go("b.test")) == Denied("authentication failure", user="ana")
+
+
+def test_a_place_of_a_database_server() -> None:
+    assert split_host("db.test") == ("db.test", None, "")
+    assert split_host("inet:db.test:5433") == ("db.test", 5433, "")
+    assert split_host("[::1]:5433") == ("::1", 5433, "")
+    assert split_host("::1") == ("::1", None, "")
+    assert split_host("unix:/run/mysqld/mysqld.sock") == ("", None, "/run/mysqld/mysqld.sock")
+    assert split_host("/run/postgresql/.s.PGSQL.5433") == ("", 5433, "/run/postgresql")
 
 
 def test_login_asks_twice(tmp_path: Path) -> None:
