@@ -45,10 +45,13 @@ class Asker(Generic[Reply]):
         *,
         connect: Connect = connect,
         greeting: Callable[[], bytes | None] | None = None,
+        lost: Callable[[], None] | None = None,
     ) -> None:
-        """`greeting` makes what is said first on each new connection, if anything; no answer is awaited."""
+        """`greeting` makes what is said first on each new connection, if anything; no answer is awaited. `lost` is
+        called when a connection has ended."""
         self.socket = socket
         self._greeting = greeting
+        self._lost = lost
         self._timeout = timeout
         self._decode = decode
         self._connect = connect
@@ -147,6 +150,8 @@ class Asker(Generic[Reply]):
 
     def _closed(self, waiting: dict[int, asyncio.Future[Reply]], reason: Exception | None) -> None:
         self._fail(waiting, _lost(self.socket))
+        if self._lost is not None:
+            self._lost()
 
     @staticmethod
     def _fail(waiting: dict[int, asyncio.Future[Reply]], error: OSError) -> None:

@@ -13,13 +13,16 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from estafeta.net.asker import Asker
 from estafeta.net.asker import Connect as Connecting
 from estafeta.net.frames import connect
+
+if TYPE_CHECKING:
+    from estafeta.config.instance import Config
 
 SOCKET = "private/anvil"
 PATIENCE = 10.0
@@ -33,6 +36,16 @@ RECIPIENT: Final = 2
 NEWTLS: Final = 3
 AUTH: Final = 4
 """What is counted: kinds of events."""
+
+LIMITS = (
+    "smtpd_client_connection_count_limit",
+    "smtpd_client_connection_rate_limit",
+    "smtpd_client_message_rate_limit",
+    "smtpd_client_recipient_rate_limit",
+    "smtpd_client_new_tls_session_rate_limit",
+    "smtpd_client_auth_rate_limit",
+)
+"""The parameters: connections at a time, then the rates in the order of the kinds."""
 
 MESSAGES_OVER: Final = 1
 RECIPIENTS_OVER: Final = 2
@@ -153,6 +166,11 @@ decode_word = msgspec.msgpack.Decoder(Word).decode
 decode_reply = msgspec.msgpack.Decoder(Reply).decode
 
 
+def limits_of(conf: Config) -> list[int]:
+    """The values of LIMITS."""
+    return [getattr(conf, name) for name in LIMITS]
+
+
 class Visit:
     """One client's connection, from `arrive` to `leave`."""
 
@@ -170,13 +188,32 @@ class AnvilClient:
     """One a process."""
 
     def __init__(self, socket: str = SOCKET, timeout: float = PATIENCE, *, connect: Connecting = connect) -> None:
-        self._asker: Asker[Reply] = Asker(socket, timeout, decode_reply, connect=connect, greeting=self._greeting)
+        self._asker: Asker[Reply] = Asker(
+            socket, timeout, decode_reply, connect=connect, greeting=self._greeting, lost=self._lost
+        )
         self._timeout = timeout
         self._held: dict[str, int] = {}
         self._resting_until = 0.0
+        self._telling: asyncio.Task[None] | None = None
 
     def _greeting(self) -> bytes | None:
         return encode(Held(0, self._held)) if self._held else None
+
+    def _lost(self) -> None:
+        if self._held and self._telling is None:
+            self._telling = asyncio.get_running_loop().create_task(self._tell())
+
+    async def _tell(self) -> None:
+        """Tell the next anvil what we hold, though nobody comes: a process that is to end has its clients for long."""
+        try:
+            while self._held:
+                try:
+                    await self._asker.open()
+                    return
+                except OSError:
+                    await asyncio.sleep(PAUSE)
+        finally:
+            self._telling = None
 
     # --- connections
 
@@ -237,11 +274,11 @@ class AnvilClient:
         if not visit._counted:
             return
         visit._counted = False
-        left = self._held[visit.ident] - 1
-        if left:
+        left = self._held.get(visit.ident, 0) - 1
+        if left > 0:
             self._held[visit.ident] = left
         else:
-            del self._held[visit.ident]
+            self._held.pop(visit.ident, None)
         # If anvil is away just now, the greeting of the next connection says what there is.
         self._asker.tell(Disconnect(0, visit.ident))
 
@@ -278,6 +315,9 @@ class AnvilClient:
 
     def close(self) -> None:
         """Hang up."""
+        if self._telling is not None:
+            self._telling.cancel()
+        self._held.clear()
         self._asker.close()
 
 

@@ -37,6 +37,7 @@ OWN = {
     "up": "run a mail system of your own in the foreground, made on first use",
     "passwd": "set a user's password in a passwd file",
     "auth": "try a login: who would be let in, and by which source",
+    "limits": "show which users and clients are near a sending limit",
     "completion": "print what makes a shell complete these commands",
     "help": "show this text",
     "version": "show the version",
@@ -55,7 +56,7 @@ def main(words: list[str] | None = None) -> int:
         return 0
     if command == "up":
         return up.main(rest)
-    if command in ("passwd", "auth"):
+    if command in ("passwd", "auth", "limits"):
         # What they need takes a while to load, and no other command needs it.
         own: Callable[[list[str]], int] = importlib.import_module(f"estafeta.commands.estafeta.{command}").main
         return own(rest)

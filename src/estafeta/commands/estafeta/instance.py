@@ -75,6 +75,7 @@ smtp             unix       -       -      n      -      -       smtp
 relay            unix       -       -      n      -      -       smtp
 flush            unix       n       -      n      1000?  0       flush
 showq            unix       n       -      n      -      -       showq
+anvil            unix       -       -      n      -      1       anvil
 error            unix       -       -      n      -      -       error
 retry            unix       -       -      n      -      -       error
 discard          unix       -       -      n      -      -       discard

@@ -16,7 +16,7 @@ from estafeta.base import log
 from estafeta.base.networks import NetworkError, number_of, parse_network, text_of
 from estafeta.config.instance import Config
 from estafeta.daemons.smtpd.arrival import is_in
-from estafeta.services.anvil import AUTH, MESSAGE, NEWTLS, RECIPIENT, AnvilClient, Visit
+from estafeta.services.anvil import AUTH, MESSAGE, NEWTLS, RECIPIENT, AnvilClient, Visit, limits_of
 from estafeta.services.postmaster import POLICY
 from estafeta.tables.match import MatchList
 
@@ -25,21 +25,6 @@ if TYPE_CHECKING:
 
 EXEMPT = Visit("")
 """Stands for the visit of a client that is not counted."""
-
-LIMITS = (
-    "smtpd_client_connection_count_limit",
-    "smtpd_client_connection_rate_limit",
-    "smtpd_client_message_rate_limit",
-    "smtpd_client_recipient_rate_limit",
-    "smtpd_client_new_tls_session_rate_limit",
-    "smtpd_client_auth_rate_limit",
-)
-"""Connections at a time, then the rates in the order of the kinds of services/anvil.py."""
-
-
-def limits_of(conf: Config) -> list[int]:
-    """The values of LIMITS."""
-    return [getattr(conf, name) for name in LIMITS]
 
 
 class ClientLimits:

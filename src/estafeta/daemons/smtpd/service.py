@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from estafeta.base import log
 from estafeta.config.instance import Config
-from estafeta.daemons.smtpd.limits import LIMITS, ClientLimits
+from estafeta.daemons.smtpd.limits import ClientLimits
 from estafeta.daemons.smtpd.policy import Policy
 from estafeta.daemons.smtpd.session import Session
 from estafeta.daemons.smtpd.user_limits import UserLimits
@@ -16,7 +16,7 @@ from estafeta.net.dns import Resolver
 from estafeta.net.peer import Client, endpoints
 from estafeta.net.stream import Stream
 from estafeta.routing.routing import Routing
-from estafeta.services.anvil import AnvilClient
+from estafeta.services.anvil import LIMITS, AnvilClient
 from estafeta.services.notice import NoticeSender
 from estafeta.services.passed import Origin
 from estafeta.skeleton.service import Context, Service
