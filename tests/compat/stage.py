@@ -26,6 +26,8 @@ from tests.support.dovecot import start_dovecot
 from tests.support.sasl_client import answer_to, encoded
 from tests.support.tls_client import TlsClient
 
+from estafeta.accounts.hashes import make
+
 ROOT = Path(__file__).parents[2]
 STAGE = Path("/srv")
 ETC, QUEUE, LOG = STAGE / "etc", STAGE / "queue", STAGE / "log" / "mail.log"
@@ -179,7 +181,7 @@ class Stage:
             os.chown(home, number, number)
         for number, line in enumerate((line for one in self._case.all("saslauthd") for line in one.lines), 3001):
             name, password = line.split(" ", 1)
-            stored = _run("openssl", "passwd", "-6", "-stdin", text=password).strip()
+            stored = make(password, "SHA512-CRYPT").partition("}")[2]
             passwd += f"{name}:{stored}:{number}:{number}::/:/bin/sh\n"
         _replace("/etc/passwd", passwd)
         hosts = "127.0.0.1 localhost\n127.0.0.1 mail.example.test\n127.0.0.2 client.example.test\n"

@@ -10,6 +10,7 @@ import random
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from ipaddress import IPv6Address
 
 FORGOTTEN = 600.0
 """Seconds after the last failure."""
@@ -37,7 +38,7 @@ class FailureDelay:
         """Seconds to wait now. A quarter more or less at random, so that answers do not tell apart what took long."""
         if not self._least:
             return 0.0
-        now = self._clock()
+        now, client = self._clock(), neighbourhood(client)
         count, when = self._failures.pop(client, (0, now))
         count = 1 if now - when > FORGOTTEN else count + 1
         self._failures[client] = (count, now)
@@ -48,4 +49,14 @@ class FailureDelay:
 
     def forgive(self, client: str) -> None:
         """The client has logged in."""
-        self._failures.pop(client, None)
+        self._failures.pop(neighbourhood(client), None)
+
+
+def neighbourhood(address: str) -> str:
+    """Whom a failure is put down to: an IPv4 address, the /64 of an IPv6 one, since its owner has all of them."""
+    if ":" not in address:
+        return address
+    try:
+        return str(IPv6Address(int(IPv6Address(address)) >> 64 << 64))
+    except ValueError:
+        return address

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from estafeta.accounts import oauth, sql
 from estafeta.accounts.authenticator import Mechanism
 from estafeta.accounts.local import Checking, Habits, LocalAuthenticator, usable
 from estafeta.accounts.pam import Pam
@@ -45,8 +45,8 @@ KINDS: dict[str, Callable[[str, Checking], Source]] = {
     "passwd-file": PasswdFile,
     "pam": lambda name, checking: Pam(name or PAM_SERVICE, checking),
     "system": lambda name, checking: Pam(name or PAM_SERVICE, checking),
-    "sql": sql.open_own,
-    "oauth2": oauth.open_own,
+    "sql": lambda path, checking: _opened("sql", path, checking),
+    "oauth2": lambda path, checking: _opened("oauth", path, checking),
 }
 
 
@@ -80,6 +80,12 @@ def source_of(word: str, checking: Checking) -> Source:
     if kind not in ("pam", "system") and not name.startswith("/"):
         raise ValueError(f"{word}: write the whole path of the file")
     return make(name, checking)
+
+
+def _opened(module: str, path: str, checking: Checking) -> Source:
+    """Modules with much behind them, which few sites need."""
+    source: Source = import_module(f"estafeta.accounts.{module}").open_own(path, checking)
+    return source
 
 
 class OwnAuthenticator(LocalAuthenticator):

@@ -220,6 +220,7 @@ def test_the_delay_doubles_and_is_forgotten() -> None:
     now[0] = 1000
     assert delay.after_failure("a") == 2
     assert FailureDelay(0).after_failure("a") == 0
+    assert [delay.after_failure(client) for client in ("2001:db8::1", "2001:db8::2", "2001:db8:0:1::1")] == [2, 4, 2]
     assert FailureDelay(2.0, chance=lambda: 0.0).after_failure("a") == 1.5
 
 
