@@ -13,7 +13,7 @@ from estafeta.daemons.smtpd.session import Session
 from estafeta.intake.verdict import Queued, Verdict
 from estafeta.mail import logline
 from estafeta.mail.envelope import Envelope
-from estafeta.net.dns import DnsDown, Mx, NoSuchDomain
+from estafeta.net.dns import Answer, DnsDown, Mx, NoSuchDomain
 from estafeta.net.peer import Client
 from estafeta.net.stream import Stream
 from estafeta.routing.routing import Routing
@@ -105,6 +105,9 @@ class Names:
         self.mxs: dict[str, list[Mx]] = {}
         self.ptrs: dict[str, str] = {}
         self.down: set[str] = set()
+        self.asked: list[str] = []
+        self.expected: list[str] = []
+        """What was asked for before its turn."""
 
     async def ptr(self, address: str) -> str | None:
         if address in self.down:
@@ -116,8 +119,18 @@ class Names:
 
     native = addresses
 
-    async def mx(self, domain: str) -> list[Mx]:
+    async def mx(self, domain: str, *, ordered: bool = True) -> list[Mx]:
         return self._found(domain, self.mxs, "MX")
+
+    async def query(self, name: str, rrtype: str) -> Answer:
+        self.asked.append(name)
+        return Answer(name, name, rrtype, tuple(self._found(name, self.a if rrtype == "A" else {}, rrtype)), 60)
+
+    def at_hand(self, name: str, rrtype: str) -> bool:
+        return name in self.asked
+
+    def expect(self, name: str, rrtype: str) -> None:
+        self.expected.append(name)
 
     def _found(self, name, records, rrtype):  # type: ignore[no-untyped-def]
         if name in self.down:

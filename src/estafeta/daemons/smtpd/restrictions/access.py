@@ -139,8 +139,9 @@ def _register(name: str, kind: str, shown: Callable[[Check], str | None], search
             verdict = await consult(check, look, text, kind, origin)
             return never_permits(name, text, verdict) if kind == UNVERIFIED else verdict
 
-        bind.__doc__ = f"Look the {kind.lower()} up in an access table."
         return run
+
+    bind.__doc__ = f"Look the {kind.lower()} up in an access table."
 
 
 def never_permits(name: str, subject: str, verdict: Verdict) -> Verdict:

@@ -16,7 +16,7 @@ async def reject_non_fqdn_sender(check: Check) -> Verdict:
     return non_fqdn(check, check.sender, SENDER) if check.sender else None
 
 
-@restriction("reject_unknown_sender_domain", "reject_unknown_address", "reject_unknown_sender")
+@restriction("reject_unknown_sender_domain", "reject_unknown_address")
 async def reject_unknown_sender_domain(check: Check) -> Verdict:
     """Refuse a sender whose domain has neither MX nor address, and is not this system's own."""
     return await unknown_domain(check, check.sender, SENDER) if check.sender else None
