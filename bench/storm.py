@@ -237,14 +237,14 @@ def scene(mta: Mta, sink: Sink, rate: float, seconds: float, results: Results) -
     )
     results.add(mta, "CPU of a client, ms", (mta.cpu() - cpu) / _all(wild) * 1000)
     results.add(mta, "a good client's 250 in calm, ms, median", statistics.median(calm.waits) * 1000)
-    results.add(mta, "... in the storm", statistics.median(wild.waits) * 1000)
-    results.add(mta, "... the slowest of 100 in the storm", statistics.quantiles(wild.waits, n=100)[-1] * 1000)
+    results.add(mta, "a good client's 250 in the storm, ms, median", statistics.median(wild.waits) * 1000)
+    results.add(mta, "... the slowest of 100", statistics.quantiles(wild.waits, n=100)[-1] * 1000)
     time.sleep(2)
     good = wild.ended[GOOD]
     results.add(mta, "letters of the storm that arrived", sink.count - arrived, more_is_better=True)
     if sink.count - arrived < good:
         print(f"{mta.name}: {good} letters were taken and {sink.count - arrived} arrived", file=sys.stderr)
-    for row, beside in (("saturated sender in calm, messages a second", False), ("... in the storm", True)):
+    for row, beside in (("saturated sender in calm, messages a second", False), ("... beside the storm", True)):
         results.add(mta, row, saturated(mta, sink, rate if beside else 0, seconds / 3), more_is_better=True)
 
 

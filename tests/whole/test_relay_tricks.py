@@ -170,11 +170,27 @@ SITES = {
         ([FIRST, "2003, 6.1 simple filter, in main.cf"], "univ.es"),
         ([FIRST, "2003, 6.3 a filter that speaks SMTP"], "univ.es"),
         ([FIRST, "2003, 7.7 no limits of size", "2003, 7.8 chroot"], "univ.es"),
+        ([FIRST, "2003, 4.2 TLS", "2003, 7.1 notices", "2003, 7.3 RBL", "2003, 7.4 HELO"], "univ.es"),
     ],
     "others": [
         (SITE_OF_DEBIAN, "pruebas.local"),
         ([*SITE_OF_DEBIAN, "Debian, autorización SASL, destinatarios remotos"], "pruebas.local"),
-        ([*SITE_OF_DEBIAN, "Debian, autorización SASL, remitentes"], "pruebas.local"),
+        (
+            [
+                *SITE_OF_DEBIAN,
+                "Debian, Habilitar autenticación SASL, Unix socket",
+                "Debian, autorización SASL, remitentes",
+            ],
+            "pruebas.local",
+        ),
+        (
+            [
+                *SITE_OF_DEBIAN,
+                "Debian, Habilitar autenticación SASL, TCP and TLS",
+                "Debian, autorización SASL, destinatarios remotos",
+            ],
+            "pruebas.local",
+        ),
         ([*SITE_OF_DEBIAN, "Debian, ClamAV"], "pruebas.local"),
         ([*SITE_OF_DEBIAN, "smarthost, saslfinger"], "pruebas.local"),
         ([*SITE_OF_DEBIAN, "client, relay chosen by sender"], "pruebas.local"),
