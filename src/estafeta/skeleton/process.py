@@ -140,6 +140,7 @@ class Process:
         """Returns the exit status."""
         conf, entry = self._launch.context.conf, self._launch.context.entry
         await self._service.open()
+        self._launch.context.close_files()
         owner = conf.mail_owner if entry.unprivileged else ""
         if entry.chroot and privileges.is_root():
             # What cannot be seen from inside: users are asked about outside, and a table that was replaced is opened by

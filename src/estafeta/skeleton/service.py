@@ -11,9 +11,11 @@ The working directory is the queue directory from the beginning to the end.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import ClassVar
 
 from estafeta.config.instance import Config
@@ -41,12 +43,33 @@ class Context:
     stress: Stress | None = None
     """Whether the service is crowded; None for one whose `stress` is a matter of its configuration alone."""
 
+    files: Mapping[str, int] = field(default_factory=dict)
+    """Keys and certificates that master has read, by path: open descriptors, closed once `open` is done."""
+
+    def read_file(self, path: str) -> bytes:
+        """A key or certificate, as master read it, or else from its place. Raises OSError."""
+        return read_descriptor(self.files, path)
+
+    def close_files(self) -> None:
+        """What was to be read has been read."""
+        for descriptor in self.files.values():
+            os.close(descriptor)
+        self.files = {}
+
     def overrides_of(self, service_name: str) -> dict[str, str]:
         """The -o settings of the unix-domain entry `service_name`; empty if there is none."""
         for entry in self.entries:
             if entry.name == service_name and entry.type != "inet":
                 return entry.overrides
         return {}
+
+
+def read_descriptor(files: Mapping[str, int], path: str) -> bytes:
+    """A file by its descriptor in `files`, which stays where it is; one that is not in there by its path."""
+    descriptor = files.get(path)
+    if descriptor is None:
+        return Path(path).read_bytes()
+    return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
 
 
 class Service:

@@ -25,6 +25,7 @@ from estafeta.skeleton.stress import Stress
 
 from ..index import AGENTS, RESIDENT, SINGLE, UNCOUNTED
 from . import worker as workers
+from .key_files import KeyFiles, speaks_tls
 from .plan import Plan, target_of, worker_count
 from .sockets import Sockets, is_public, numeric_name
 from .worker import Worker
@@ -55,6 +56,8 @@ class RunningService:
         self.ever_used = False
         self.workers: list[Worker] = []
         self.pot: Pot | None = None
+        self.key_files: KeyFiles | None = None
+        """Its keys and certificates; None where there is no TLS."""
         self.stress = Stress()
         self.public = False
         self.processes = 1
@@ -67,12 +70,28 @@ class RunningService:
         self.processes = worker_count(entry, self.conf)
         # A single process is nobody's fault, and asks for no warning.
         self.public = entry.maxproc != 1 and is_public(entry, self.conf)
+        self._keep_key_files()
         limit = entry.maxproc if self.sockets.spread and entry.program not in UNCOUNTED else 0
         if self.pot is not None and self.pot.limit != limit:
             self.pot.close()
             self.pot = None
         if limit and self.pot is None:
             self.pot = Pot(limit, CELLS)
+
+    def _keep_key_files(self) -> None:
+        if self.key_files is not None and speaks_tls(self.entry.program, self.conf):
+            self.key_files.renewed(self.conf)
+            return
+        if self.key_files is not None:
+            self.key_files.close()
+        self.key_files = KeyFiles.of(self.entry.program, self.entry.name, self.conf)
+
+    def look_at_key_files(self) -> None:
+        """If its certificates were replaced, processes finish, and the next ones serve with the new ones."""
+        if self.key_files is not None and self.key_files.look():
+            for worker in self.workers:
+                if not worker.retired:
+                    worker.finish()
 
     @property
     def conf(self) -> Config:
@@ -107,6 +126,8 @@ class RunningService:
         """Start the process for a client in `group`. None, and throttled, when there can be no process."""
         number = group if self.sockets.spread else self._next_number()
         cell = self._free_cell()
+        if self.key_files is not None:
+            self.key_files.before_fork()
         launch = self._launch(number, cell, log_target)
         try:
             pid, channel = workers.fork(launch)
@@ -130,6 +151,7 @@ class RunningService:
             slots=entry.maxproc if self.sockets.spread else part,
             verbose=entry.verbose + self.verbose,
             entries=self.plan.entries,
+            files=dict(self.key_files.descriptors) if self.key_files is not None else {},
             stress=self.stress if self.public and "stress" not in entry.overrides else None,
         )
         return Launch(
@@ -233,6 +255,9 @@ class RunningService:
         for worker in self.workers:
             worker.signal(signal.SIGTERM)
         self.sockets.close(remove=remove)
+        if self.key_files is not None:
+            self.key_files.close()
+            self.key_files = None
         if self.pot is not None:
             self.pot.close()
             self.pot = None

@@ -26,6 +26,7 @@ from estafeta.skeleton.accept import explain
 from estafeta.skeleton.log import LineSink, daemon_target, for_daemon
 from estafeta.skeleton.log_targets import Target, open_maillog
 
+from .key_files import LOOK
 from .plan import Key, Plan, is_served, make_plan, targets_of, warn_about_programs, worker_count
 from .preload import preload
 from .service import RunningService
@@ -94,6 +95,7 @@ class Supervisor:
         """Until a signal ends it."""
         self._ring_watchdog()
         self._schedule_wakeups()
+        self._at(monotonic() + LOOK, self._look_at_key_files)
         for service in self.services.values():
             self._watch(service)
         while not self.stopping:
@@ -237,6 +239,12 @@ class Supervisor:
         if (service.entry.wakeup_always or service.ever_used) and not service.throttled:
             service.wake()
         self._at(monotonic() + service.entry.wakeup, lambda: self._wake(key, turn))
+
+    def _look_at_key_files(self) -> None:
+        for service in self.services.values():
+            service.look_at_key_files()
+            self._watch(service)
+        self._at(monotonic() + LOOK, self._look_at_key_files)
 
     def exit_after(self, seconds: int) -> None:
         """Stop after that time (-e)."""

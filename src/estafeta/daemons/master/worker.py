@@ -114,6 +114,7 @@ def _become(launch: Launch, channel: socket.socket, mask: set[int | signal.Signa
 def _close_others(launch: Launch, channel: socket.socket) -> None:
     """Close all descriptors but ours."""
     keep = {0, 1, 2, channel.fileno(), launch.log_target.fileno(), *(one.fileno() for one in launch.sockets)}
+    keep.update(launch.context.files.values())
     if launch.fifo is not None:
         keep.add(launch.fifo)
     if launch.pot is not None:

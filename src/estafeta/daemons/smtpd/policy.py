@@ -29,6 +29,8 @@ from estafeta.net.dns import Resolver
 from estafeta.net.dnsbl import DnsLists
 from estafeta.net.peer import Peers
 from estafeta.net.policy_client import PolicyClient, PolicyService
+from estafeta.net.tls.identity import Read
+from estafeta.net.tls.server import read_file
 from estafeta.services.flush import FlushClient
 from estafeta.services.postmaster import Postmaster
 from estafeta.services.verify import ProbeSender, Verifier
@@ -86,11 +88,14 @@ class OpenRelay(ConfigError):
 class Policy:
     """Attributes are read-only after `open`."""
 
-    def __init__(self, conf: Config, *, intake: Gate, routing: Router, resolver: Resolver) -> None:
+    def __init__(
+        self, conf: Config, *, intake: Gate, routing: Router, resolver: Resolver, read: Read = read_file
+    ) -> None:
         self.conf = conf
         self.intake = intake
         self.routing = routing
         self.resolver = resolver
+        self._read = read
         self._access: dict[str, Maps] = {}
         self._policy_clients: dict[PolicyService, PolicyClient] = {}
         self._classes: dict[str, Steps] = {}
@@ -161,7 +166,7 @@ class Policy:
         """... what one user may send; None for no limits. The service sets them, which knows whether anvil(8) runs."""
         self.flush = FlushClient.open(conf)
         """Whom ETRN asks."""
-        self.tls = TlsOffer.open(conf)
+        self.tls = TlsOffer.open(conf, read)
         """TLS for clients; None for none."""
         self.dressing = Dressing.of(conf)
         """What is done to refusals on their way out; None for nothing."""
@@ -194,7 +199,7 @@ class Policy:
             policy = copy.copy(self)
             policy.conf = conf
             return policy
-        return Policy(conf, intake=self.intake, routing=self.routing, resolver=self.resolver)
+        return Policy(conf, intake=self.intake, routing=self.routing, resolver=self.resolver, read=self._read)
 
     def _compile(self, parameter: str, bare_table: str | None) -> Steps:
         names: Sequence[str] = getattr(self.conf, parameter)

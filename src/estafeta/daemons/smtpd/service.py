@@ -44,7 +44,13 @@ class SmtpdService(Service):
         self._resolver.reply_filter = DnsReplyFilter.open(
             self.conf.smtpd_dns_reply_filter, name="smtpd_dns_reply_filter"
         )
-        self._policy = Policy(self.conf, intake=self._intake, routing=routing, resolver=self._resolver)
+        self._policy = Policy(
+            self.conf,
+            intake=self._intake,
+            routing=routing,
+            resolver=self._resolver,
+            read=self.context.read_file,
+        )
         if self._stress is not None:
             entry = self.context.entry
             stressed = Config.build(self.conf.settings, entry.overrides | {"stress": "yes"}, service=entry.name)

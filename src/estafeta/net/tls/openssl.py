@@ -86,7 +86,7 @@ char *X509_NAME_oneline(const X509_NAME *, char *, int);
 int X509_NAME_get_index_by_NID(const X509_NAME *, int, int);
 X509_NAME_ENTRY *X509_NAME_get_entry(const X509_NAME *, int); ASN1 *X509_NAME_ENTRY_get_data(const X509_NAME_ENTRY *);
 int ASN1_STRING_to_UTF8(unsigned char **, const ASN1 *);
-const char *X509_verify_cert_error_string(long);
+const char *X509_verify_cert_error_string(long); const char *X509_get_default_cert_dir(void);
 X509 *X509_STORE_CTX_get_current_cert(const X509_STORE_CTX *); int X509_STORE_CTX_get_error(const X509_STORE_CTX *);
 int X509_STORE_CTX_get_error_depth(const X509_STORE_CTX *); void X509_STORE_CTX_set_error(X509_STORE_CTX *, int);
 

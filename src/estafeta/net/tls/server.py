@@ -13,6 +13,7 @@ import base64
 import binascii
 import hashlib
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +29,9 @@ from estafeta.net.tls.openssl import Library, TlsError, library
 SESSIONS_KEPT = 2000
 """Sessions that one process remembers, for clients that know no tickets."""
 
-REFUSE_HANDSHAKE = 0
+_HASHED = re.compile(r"[0-9a-f]{8}\.\d+")
+"""The name of a CA certificate in a folder of them."""
+
 SUSPEND = -1
 GO_ON = 1
 
@@ -71,10 +74,10 @@ class ServerSettings:
     log_level: int = 0
 
 
-def server_settings(conf: Config, *, service: str = "smtpd") -> ServerSettings:
+def server_settings(conf: Config, *, service: str = "smtpd", quiet: bool = False) -> ServerSettings:
     """What main.cf says for smtpd, and for postscreen, which speaks TLS in smtpd's place."""
     mandatory = security_level(conf) == "encrypt" or conf.smtpd_tls_wrappermode
-    if conf.smtpd_tls_req_ccert and not mandatory:
+    if conf.smtpd_tls_req_ccert and not mandatory and not quiet:
         log.warning("Can't require client certs unless TLS is required")
     pairs = (
         ("RSA", conf.smtpd_tls_cert_file, conf.smtpd_tls_key_file),
@@ -118,6 +121,20 @@ def server_settings(conf: Config, *, service: str = "smtpd") -> ServerSettings:
         config_name=conf.tls_config_name,
         log_level=conf.smtpd_tls_loglevel,
     )
+
+
+def key_files(conf: Config) -> tuple[str, ...]:
+    """The files with our own keys and certificates."""
+    settings = server_settings(conf, quiet=True)
+    if settings.chain_files:
+        return tuple(settings.chain_files)
+    return tuple(dict.fromkeys(file for pair in settings.certificates for file in pair[1:]))
+
+
+def trust_files(conf: Config) -> tuple[str, ...]:
+    """Files beside these whose change matters to running processes."""
+    files = (conf.smtpd_tls_CAfile, conf.smtpd_tls_dh1024_param_file)
+    return tuple(file for file in files if file not in ("", "auto", "none"))
 
 
 def security_level(conf: Config) -> str:
@@ -255,8 +272,12 @@ class ServerTls:
             raise TlsError(f'cannot load Certification Authority data, CAfile="{settings.ca_file}"', loaded.errors())
         if settings.ca_path and lib.SSL_CTX_load_verify_dir(context, settings.ca_path.encode()) != 1:
             raise TlsError(f'cannot load Certification Authority data, CApath="{settings.ca_path}"', loaded.errors())
-        if settings.default_ca and lib.SSL_CTX_set_default_verify_paths(context) != 1:
-            raise TlsError("cannot load the system's CA certificates", loaded.errors())
+        if settings.ca_path:
+            self._load_folder(settings.ca_path)
+        if settings.default_ca:
+            if lib.SSL_CTX_set_default_verify_paths(context) != 1:
+                raise TlsError("cannot load the system's CA certificates", loaded.errors())
+            self._load_folder(os.fsdecode(loaded.ffi.string(lib.X509_get_default_cert_dir())))
         if self.digest_of(b"") == "":
             text = f'Digest algorithm "{settings.digest}" not found'
             raise TlsError(text, remedy="disabling TLS support", disabling=False)
@@ -273,6 +294,19 @@ class ServerTls:
         mode = openssl.VERIFY_PEER | openssl.VERIFY_CLIENT_ONCE
         lib.SSL_CTX_set_verify(context, mode, accept)
         lib.SSL_CTX_set_verify_depth(context, settings.depth + 1)
+
+    def _load_folder(self, path: str) -> None:
+        """Load a folder of CA certificates now. OpenSSL would look into it when it needs one, which may be in a chroot,
+        from where it cannot be seen."""
+        loaded = self.library
+        try:
+            names = sorted(os.listdir(path))
+        except OSError:
+            return
+        for name in names:
+            if _HASHED.fullmatch(name):
+                loaded.lib.SSL_CTX_load_verify_file(self.context, os.path.join(path, name).encode())
+        loaded.errors()  # one that cannot be read vouches for nobody
 
     def _sessions(self) -> None:
         settings, lib = self.settings, self.library.lib
