@@ -296,6 +296,9 @@ def test_methods_in_their_order(lines: list[str]) -> None:
     ]
     assert cyrus.habits(options, found).offered == ("PLAIN",)
     assert len(lines) == 3
+    # As manuals of the time before version 2 have it.
+    (old,) = cyrus.sources(smtpd_conf.Options("x", {"pwcheck_method": "sasldb"}), checking())
+    assert (old.name, old.passwords) == ("sasldb:/etc/sasldb2", True)
     alone = cyrus.sources(smtpd_conf.Options("x", {"pwcheck_method": "saslauthd"}), checking())
     assert cyrus.habits(smtpd_conf.Options("x"), alone).offered == ("PLAIN", "LOGIN", "ANONYMOUS")
 
