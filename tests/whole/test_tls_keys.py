@@ -1,5 +1,4 @@
-"""Keys on the way to the processes that need them: read before root is given up, shared tickets, replaced while running.
-"""
+"""Keys on the way to the processes that need them: read before root is given up, shared tickets, replaced in use."""
 
 from __future__ import annotations
 
