@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.certificates import make_certificates
 from tests.support.site import MESSAGE, Site
 
 SERVICES = [
@@ -153,3 +155,37 @@ def test_clients_have_a_limited_number_of_connections(tmp_path: Path) -> None:
         running.wait_for(r"entering STRESS mode with 9 connections")
         running.wait_for(r"reject: connect from \[127.0.0.17\]:\d+: all screening ports busy")
         running.wait_for(r"leaving STRESS mode with 7 connections")
+
+
+def test_its_own_session_speaks_tls(tmp_path: Path) -> None:
+    make_certificates(tmp_path)
+    chain = Path(f"/tmp/{tmp_path.name}-{tmp_path.parent.name}.pem")
+    chain.write_bytes((tmp_path / "chain.pem").read_bytes())
+    main = {
+        "postscreen_tls_security_level": "may",
+        "postscreen_tls_chain_files": str(chain),
+        "postscreen_tls_loglevel": "1",
+        "postscreen_greet_banner": "",
+        "postscreen_access_list": "static:reject",
+        "postscreen_denylist_action": "enforce",
+    }
+    try:
+        with site(tmp_path, **main) as running:
+            client = Talk(running.port)
+            assert client.reply().startswith("220 ")
+            assert "250-STARTTLS\r\n" in client.say("EHLO client.example")
+            assert client.say("STARTTLS") == "220 2.0.0 Ready to start TLS\r\n"
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            client.file.close()
+            client.link = context.wrap_socket(client.link)
+            client.file = client.link.makefile("rb")
+            assert "STARTTLS" not in client.say("EHLO client.example")
+            assert client.say("STARTTLS") == "554 5.5.1 Error: TLS already active\r\n"
+            assert client.say("MAIL FROM:<x@y.example>").startswith("250 ")
+            assert client.say("RCPT TO:<ann@example.test>") == "550 5.3.2 Service currently unavailable\r\n"
+            client.close()
+            running.wait_for(r"Anonymous TLS connection established from \[127.0.0.2\]:\d+: TLSv1.3 with cipher")
+            running.wait_for(r"NOQUEUE: reject: RCPT from \[127.0.0.2\]:\d+: 550 5.3.2")
+    finally:
+        chain.unlink()

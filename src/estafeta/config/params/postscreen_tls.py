@@ -8,7 +8,7 @@ from .smtpd_tls import SmtpdTls
 
 def _postscreen(source: Value, name: str, topic: str, *, obsolete: bool = False) -> Value:
     manual = f"In postscreen's own sessions: {topic}. It follows {name} until it is set."
-    return mirror(source, name, manual, pending=True, obsolete=obsolete)
+    return mirror(source, name, manual, obsolete=obsolete)
 
 
 class PostscreenTls:

@@ -12,8 +12,8 @@ from .smtpd_tls import SmtpdTls
 
 
 def _server(source: Value, name: str, topic: str, *, obsolete: bool = False) -> Value:
-    manual = f"In connections that tlsproxy encrypts for servers: {topic}. It follows {name} until it is set."
-    return mirror(source, name, manual, pending=True, obsolete=obsolete)
+    manual = f"In postscreen's sessions, which tlsproxy encrypts in Postfix: {topic}. Follows {name} until it is set."
+    return mirror(source, name, manual, obsolete=obsolete)
 
 
 def _client(source: Value, name: str, topic: str, *, obsolete: bool = False) -> Value:
@@ -104,7 +104,9 @@ class TlsproxyServer:
         SmtpdTls.smtpd_tls_req_ccert, "smtpd_tls_req_ccert", "whether a trusted client certificate is required"
     )
     tlsproxy_tls_security_level = _server(
-        SmtpdTls.smtpd_tls_security_level, "smtpd_tls_security_level", "how much TLS clients get"
+        SmtpdTls.smtpd_tls_security_level,
+        "smtpd_tls_security_level",
+        "how much TLS clients get. postscreen_tls_security_level says this, so it is not used",
     )
     tlsproxy_use_tls = _server(SmtpdTls.smtpd_use_tls, "smtpd_use_tls", "the older way to offer TLS", obsolete=True)
     tlsproxy_watchdog_timeout = seconds(

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from estafeta.base import log
-from estafeta.config.main_cf import ConfigError
-from estafeta.net.tls.openssl import TlsError
-from estafeta.net.tls.server import ServerTls, server_settings
+from estafeta.net.tls.server import read_file
 from estafeta.tables.maps import Maps
 from estafeta.tables.match import MatchList
 from estafeta.tables.table import Flags
@@ -17,12 +14,13 @@ from estafeta.wire.smtp.reply import multiline
 from .access import AccessList
 from .record import Rules
 from .replies import Dressing
+from .tls import Tls
 
 if TYPE_CHECKING:
     from estafeta.config.instance import Config
+    from estafeta.net.tls.identity import Read
 
 IGNORE, ENFORCE, DROP = "ignore", "enforce", "drop"
-TLS_LEVELS = {"none", "may", "encrypt"}
 
 
 class Patience:
@@ -38,8 +36,8 @@ class Patience:
 class Policy:
     """Attributes are read-only."""
 
-    def __init__(self, conf: Config, stressed: Config) -> None:
-        """`stressed` is the same with stress = yes. Raises ConfigError, TableError."""
+    def __init__(self, conf: Config, stressed: Config, overrides: Mapping[str, str], read: Read = read_file) -> None:
+        """`stressed` is the same with stress = yes, `overrides` are the -o settings. Raises ConfigError, TableError."""
         self.conf = conf
         self.rules = Rules(conf)
         self.access = AccessList(conf)
@@ -65,8 +63,7 @@ class Policy:
         self.discard_maps = Maps.open(
             conf.postscreen_discard_ehlo_keyword_address_maps, name="postscreen_discard_ehlo_keyword_address_maps"
         )
-        self.tls_level = _tls_level(conf)
-        self.tls = _open_tls(conf) if self.tls_level != "none" else None
+        self.tls = Tls(conf, overrides, read)
 
     def ehlo(self, discard: frozenset[str], *, encrypted: bool) -> str:
         """The reply to EHLO. No pipelining: whoever sends ahead gives itself away."""
@@ -75,7 +72,7 @@ class Policy:
         if not conf.disable_vrfy_command:  # postscreen_disable_vrfy_command concerns the command alone
             offered["VRFY"] = "VRFY"
         offered["ETRN"] = "ETRN"
-        if self.tls_level != "none" and not encrypted:
+        if self.tls.level != "none" and not encrypted:
             offered["STARTTLS"] = "STARTTLS"
         offered |= {keyword: keyword for keyword in ("ENHANCEDSTATUSCODES", "8BITMIME", "DSN")}
         if conf.smtputf8_enable:
@@ -90,29 +87,3 @@ class Policy:
 
 def _keywords(words: Iterable[str]) -> frozenset[str]:
     return frozenset(word.upper() for word in words)
-
-
-def _tls_level(conf: Config) -> str:
-    level = conf.postscreen_tls_security_level
-    if level in TLS_LEVELS:
-        return level
-    if level:
-        raise ConfigError(f'postscreen_tls_security_level: invalid TLS level "{level}": use none, may or encrypt')
-    return "encrypt" if conf.postscreen_enforce_tls else "may" if conf.postscreen_use_tls else "none"
-
-
-def _open_tls(conf: Config) -> ServerTls | None:
-    """None, and logged: keys are missing or bad. STARTTLS is answered 454 then."""
-    try:
-        settings = server_settings(conf, service="postscreen")
-        if not (settings.certificates or settings.chain_files):
-            return None
-        server = ServerTls.open(settings)
-    except TlsError as problem:
-        log.warning(f"{problem}: disabling TLS support")
-        for line in problem.lines:
-            log.warning(f"TLS library problem: {line}")
-        return None
-    if settings.sni_maps:
-        server.sni = Maps.open(settings.sni_maps, name="tls_server_sni_maps", flags=Flags(base64_files=True))
-    return server

@@ -75,7 +75,7 @@ class PostscreenService(Service):
         """
         entry = self.context.entry
         stressed = Config.build(self.conf.settings, entry.overrides | {"stress": "yes"}, service=entry.name)
-        self._policy = Policy(self.conf, stressed)
+        self._policy = Policy(self.conf, stressed, entry.overrides, self.context.read_file)
         self._resolver = Resolver()
         self._ranks = Ranks(self.conf, self._resolver, self._ranked)
         if self.conf.postscreen_cache_map.strip():

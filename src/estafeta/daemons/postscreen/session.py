@@ -14,7 +14,6 @@ from estafeta.base import log
 from estafeta.mail.logline import delay_text, shown
 from estafeta.mail.shown import escaped, printable
 from estafeta.net.stream import LineTooLong, PeerGone, Stream
-from estafeta.net.tls.openssl import TlsError
 from estafeta.tables.table import TableDown
 from estafeta.wire.smtp.path import PathError, parse_path
 from estafeta.wire.smtp.server import split_command, split_path_command, words
@@ -129,7 +128,7 @@ class Session:
 
     @property
     def _must_encrypt(self) -> bool:
-        return self.policy.tls_level == "encrypt" and self.stream.tls is None
+        return self.policy.tls.level == "encrypt" and self.stream.tls is None
 
     async def _failed(self, test: int, action: str, last_word: str = replies.PROTOCOL_521) -> None:
         """A rule was broken; what follows is for the administrator to say."""
@@ -309,23 +308,16 @@ class Session:
         if self.stream.tls is not None:
             await self.say("554 5.5.1 Error: TLS already active")
             return
-        if self.policy.tls_level == "none" or "STARTTLS" in self.policy.discard:
+        if self.policy.tls.level == "none" or "STARTTLS" in self.policy.discard:
             await self.say("502 5.5.1 Error: command not implemented")
             return
-        if self.policy.tls is None:
+        if self.policy.tls.server is None:
             await self.say("454 4.7.0 TLS not available due to local problem")
             return
         await self.say("220 2.0.0 Ready to start TLS")
         self.stream.take_pending()  # said in the clear, perhaps by somebody else: RFC 3207 6
         self.stream.until = None
-        try:
-            tls = await self.stream.start_tls(self.policy.tls, self.policy.conf.postscreen_starttls_timeout)
-        except (TlsError, TableDown) as problem:
-            log.info(f"TLS handshake failed for service=smtpd peer={self.visitor.name}: {problem}")
-            raise Hangup from None
-        if self.policy.conf.postscreen_tls_loglevel >= 1:
-            strength = f"{tls.protocol} with cipher {tls.cipher} ({tls.bits}/{tls.algorithm_bits} bits){tls.details}"
-            log.info(f"Anonymous TLS connection established from {self.visitor.name}: {strength}")
+        await self.policy.tls.establish(self.stream, self.visitor)
         self._ehlo = self.sender = None
         self.helo, self.protocol = "", "SMTP"
 
