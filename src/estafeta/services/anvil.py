@@ -168,7 +168,14 @@ decode_reply = msgspec.msgpack.Decoder(Reply).decode
 
 def limits_of(conf: Config) -> list[int]:
     """The values of LIMITS."""
-    return [getattr(conf, name) for name in LIMITS]
+    return [
+        conf.smtpd_client_connection_count_limit,
+        conf.smtpd_client_connection_rate_limit,
+        conf.smtpd_client_message_rate_limit,
+        conf.smtpd_client_recipient_rate_limit,
+        conf.smtpd_client_new_tls_session_rate_limit,
+        conf.smtpd_client_auth_rate_limit,
+    ]
 
 
 class Visit:

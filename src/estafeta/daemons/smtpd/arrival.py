@@ -30,6 +30,8 @@ async def identify(session: Session) -> None:
             reverse_status=reverse_status,
             log_port=policy.conf.smtpd_client_port_logging,
         )
+    if policy.limits is not None and session.visit is None:
+        await policy.limits.arrive(session)
     await choose_newline_rule(session)
 
 

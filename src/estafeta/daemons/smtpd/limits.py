@@ -122,13 +122,18 @@ class ClientLimits:
 
     async def starttls(self, session: Session) -> bytes | None:
         """Before a handshake, which costs us most: a client that has begun too many sessions already. Only where
-        `new_tls` is set. With smtpd_tls_wrappermode there is nobody to reply to."""
-        if await self._rate(session, NEWTLS, 0) <= self.new_tls:
+        `new_tls` is set."""
+        if not await self.refuses_tls(session, "STARTTLS"):
             return None
-        namaddr = session.client.namaddr
-        log.warning(f"Refusing STARTTLS request from {namaddr} for service {self._service}")
         session.trouble |= POLICY
-        return f"454 4.7.0 Error: too many new TLS sessions from {namaddr}\r\n".encode()
+        return f"454 4.7.0 Error: too many new TLS sessions from {session.client.namaddr}\r\n".encode()
+
+    async def refuses_tls(self, session: Session, request: str = "TLS service") -> bool:
+        """The same for smtpd_tls_wrappermode, where there is nobody to reply to."""
+        if await self._rate(session, NEWTLS, 0) <= self.new_tls:
+            return False
+        log.warning(f"Refusing {request} request from {session.client.namaddr} for service {self._service}")
+        return True
 
     async def new_tls_session(self, session: Session) -> bytes | None:
         """After a handshake that resumed no earlier session. Only where `new_tls` is set. The reply ends it."""

@@ -29,7 +29,7 @@ UNKNOWN_ISSUER = frozenset({2, 20, 21, 27})
 
 
 class NoTls(Exception):
-    """Our side of TLS is broken; the log has said it."""
+    """There is no handshake; the log has said why."""
 
 
 class TlsOffer:
@@ -91,12 +91,15 @@ class TlsOffer:
 
 async def wrap(session: Session) -> bytes:
     """smtpd_tls_wrappermode: the handshake comes before the greeting. Returns a refusal to say in the greeting's place,
-    or b"". Raises PeerGone; NoTls, logged, if we cannot."""
+    or b"". Raises PeerGone; NoTls, logged, if we cannot or may not."""
     if session.policy.tls is None or session.policy.tls.server is None:
         log.warning(
             f"Wrapper-mode request dropped from {session.client.namaddr} for service {session.policy.conf.service}. "
             "TLS context initialization failed. For details see earlier warnings in your logs."
         )
+        raise NoTls
+    limits = session.policy.limits
+    if limits is not None and limits.new_tls and await limits.refuses_tls(session):
         raise NoTls
     await establish(session)
     session.must_encrypt = False

@@ -26,6 +26,11 @@ OWN = {
     "estafeta_mailbox_sync",
     "estafeta_progress_sync",
     "estafeta_segment_size",
+    "estafeta_user_limit_action",
+    "estafeta_user_limit_maps",
+    "estafeta_user_message_rate_limit",
+    "estafeta_user_rate_time_unit",
+    "estafeta_user_recipient_rate_limit",
     "estafeta_worker_processes",
 }
 
