@@ -14,11 +14,14 @@ def encoded(text: str) -> str:
 
 
 def answer_to(reply: str, arguments: str) -> str:
-    """The answer to a challenge (`S: 334 ...`), in base64. `arguments`: mechanism, user, password."""
+    """The answer to a challenge (`S: 334 ...`), in base64. `arguments`: mechanism, user, password;
+    a realm in place of the one that is offered."""
     if not reply.startswith("S: 334 "):
         return "*"
-    mechanism, user, password = arguments.split()
+    mechanism, user, password, *realm = arguments.split()
     challenge = base64.b64decode(reply.rpartition(" ")[2])
+    for other in realm:
+        challenge = re.sub(rb'realm="[^"]*"', f'realm="{other}"'.encode(), challenge)
     return base64.b64encode(_ANSWERS[mechanism](challenge, user, password)).decode()
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from estafeta.accounts import smtpd_conf
 from estafeta.accounts.authenticator import Circumstances
-from estafeta.accounts.local import AS_ANOTHER, Checking, Habits, LocalAuthenticator, usable
+from estafeta.accounts.local import AS_ANOTHER, NO_USER, Checking, Habits, LocalAuthenticator, usable
 from estafeta.accounts.saslauthd import DEFAULT_PATH as SASLAUTHD
 from estafeta.accounts.saslauthd import Saslauthd, socket_path
 from estafeta.accounts.sasldb import DEFAULT_PATH as SASLDB
@@ -36,6 +36,7 @@ REMARKS = {
     "PLAIN": f"{_FAILURE}Password verification failed",
     "CRAM-MD5": f"{_FAILURE}incorrect digest response",
     "DIGEST-MD5": f"{_FAILURE}client response doesn't match what we generated (tried bogus)",
+    f"{NO_USER}DIGEST-MD5": f"{_FAILURE}unable to canonify user and get auxprops",
     "SCRAM-SHA-1": f"{_FAILURE}StoredKey mismatch",
     "SCRAM-SHA-256": f"{_FAILURE}StoredKey mismatch",
 }

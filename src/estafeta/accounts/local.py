@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from estafeta.accounts.authenticator import Answer, Challenge, Circumstances, Denied, Exchange, Login
@@ -50,6 +50,8 @@ PLAINTEXT_MECHANISMS = frozenset({"PLAIN", "LOGIN"})
 TOKEN_MECHANISMS = frozenset({"OAUTHBEARER", "XOAUTH2"})
 AS_ANOTHER = "authzid"
 """Among Habits.remarks: that somebody wanted to act as another user."""
+NO_USER = "no user: "
+"""Among Habits.remarks, before a mechanism: that nothing is kept for the user."""
 NO_SOURCE = frozenset({"ANONYMOUS", "EXTERNAL"})
 
 
@@ -202,9 +204,6 @@ class LocalAuthenticator:
 
     async def kept(self, asked: Secret, about: Circumstances) -> Kept | None:
         """What some source keeps for the mechanism. Raises SourceDown."""
-        if asked.realm != (about.realm or about.own_name):
-            # DIGEST-MD5 lets the client name a realm. Somebody of another one who has the same name is another user.
-            return None
         down: SourceDown | None = None
         for source in self.sources:
             if asked.form not in source.forms:
@@ -242,8 +241,10 @@ class LocalAuthenticator:
         """After a wrong password: the client waits, and nobody else does. `known`: there is such a user; None: the
         password was right, and the user wanted to be another."""
         if failure.reason == FAILED:
-            remark = self._habits.remarks.get(mechanism if known is not None else AS_ANOTHER)
-            if remark is not None and (known is not False or mechanism in PLAINTEXT_MECHANISMS):
+            if known is False and mechanism not in PLAINTEXT_MECHANISMS:
+                mechanism = f"{NO_USER}{mechanism}"
+            remark = self._habits.remarks.get(AS_ANOTHER if known is None else mechanism)
+            if remark is not None:
                 log.warning(remark)
             await asyncio.sleep(self.checking.delay.after_failure(about.client_address))
         return Denied(failure.reason, user=user or None)
@@ -262,6 +263,8 @@ class LocalExchange:
         self._about = about
         self.machine = machine
         self._known: bool | None = False
+        self._elsewhere = ""
+        """The whole name of a user of a realm that is not ours."""
 
     async def step(self, response: bytes) -> Answer:
         return await self.go_on(self.machine.step(response))
@@ -303,7 +306,7 @@ class LocalExchange:
             case Verify():
                 return await self._owner.verify(event, self._about)
             case Secret():
-                kept = await self._owner.kept(event, self._about)
+                kept = await self._owner.kept(self._of_realm(event), self._about)
                 self._known = kept is not None
                 return kept
             case Token():
@@ -313,7 +316,16 @@ class LocalExchange:
         self._known = None if not same else self._known
         return event.user if same else None
 
+    def _of_realm(self, asked: Secret) -> Secret:
+        """DIGEST-MD5 lets the client name a realm. Who has the same name in another realm is another user."""
+        if asked.realm == (self._about.realm or self._about.own_name):
+            return asked
+        self._elsewhere = f"{asked.user}@{asked.realm}"
+        return replace(asked, user=self._elsewhere)
+
     def _whole_name(self, user: str) -> str:
+        if self._elsewhere and user == self.machine.user:
+            return self._elsewhere
         return user if self.machine.name in NO_SOURCE else named(user, self._about.realm)
 
     def cancel(self) -> None:
