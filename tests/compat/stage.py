@@ -217,6 +217,7 @@ class Stage:
         for section in self._case.all("saslauthd"):
             (STAGE / section.argument).mkdir()
             _run("saslauthd", "-a", "getpwent", "-n", "1", "-m", STAGE / section.argument)
+            _await_path(STAGE / section.argument / "mux")
             (STAGE / section.argument / "mux").chmod(0o777)
         os.chown(STAGE / "data", *_ids("postfix"))
         for section in self._case.all("map"):
