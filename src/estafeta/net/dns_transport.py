@@ -66,7 +66,8 @@ async def _ask_one(name: str, rrtype: str, server: Server, settings: Settings) -
 async def _exchange(name: str, rrtype: str, server: Server, *, edns: bool, tcp: bool) -> Reply:
     query = dns_message.question(secrets.randbelow(0x10000), name, rrtype, edns=edns)
     if not tcp:
-        reply = dns_message.read(await _by_udp(query, server), name, rrtype)
+        packet = await _by_udp(query, server)
+        reply = dns_message.plain(packet, query, name, rrtype) or dns_message.read(packet, name, rrtype)
         if not reply.truncated:
             return reply
     reply = dns_message.read(await _by_tcp(query, server), name, rrtype)
