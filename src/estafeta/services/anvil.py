@@ -6,7 +6,7 @@ anvil forgets what came over a connection that has closed. Rates begin anew then
 
 Asking must not slow down who is counted. A question goes out in the same write as all others of the turn, `arrive`
 does not wait for the answer, and `leave` wants none. When anvil cannot be asked nobody is held up: the caller hears of
-it as OSError, warns and goes on; for a second nothing more is asked then.
+it as OSError, warns and goes on; for a moment nothing more is asked then.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 SOCKET = "private/anvil"
 PATIENCE = 10.0
-"""Seconds for an answer."""
+"""Seconds for an answer; and without questions, after there was none."""
 PAUSE = 1.0
-"""Seconds without questions after anvil could not be asked."""
+"""Seconds without questions after anvil was not there."""
 
 CONNECTION: Final = 0
 MESSAGE: Final = 1
@@ -264,7 +264,7 @@ class AnvilClient:
         except TimeoutError as error:
             # Nobody knows what it has counted: begin anew, and say what we hold.
             self._asker.close()
-            self._rest()
+            self._rest(self._timeout)
             if error.errno is None:
                 reason = f"no answer within {self._timeout:g} seconds"
                 raise TimeoutError(errno.ETIMEDOUT, reason, self._asker.socket) from error
@@ -310,15 +310,15 @@ class AnvilClient:
             return None
         try:
             return await self._asker.ask(message, retry_lost=True)
-        except OSError:
-            self._rest()
+        except OSError as error:
+            self._rest(self._timeout if isinstance(error, TimeoutError) else PAUSE)
             raise
 
     def _resting(self) -> bool:
         return bool(self._resting_until) and asyncio.get_running_loop().time() < self._resting_until
 
-    def _rest(self) -> None:
-        self._resting_until = asyncio.get_running_loop().time() + PAUSE
+    def _rest(self, seconds: float = PAUSE) -> None:
+        self._resting_until = asyncio.get_running_loop().time() + seconds
 
     def close(self) -> None:
         """Hang up."""
