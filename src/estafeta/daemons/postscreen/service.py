@@ -148,6 +148,8 @@ class PostscreenService(Service):
             client.close()
             release()
             return
+        if client.family == socket.AF_UNIX:
+            peer = own = ("127.0.0.1", 0)
         visitor.address, visitor.port = plain(peer[0]), str(peer[1])
         visitor.own, visitor.own_port = plain(own[0]), str(own[1])
         self._visitors.add(visitor)

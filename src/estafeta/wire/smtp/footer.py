@@ -1,6 +1,6 @@
-r"""A text added to a refusal: smtpd_reject_footer, postscreen_reject_footer.
+"""A text added to a refusal: smtpd_reject_footer, postscreen_reject_footer.
 
-A line end in it begins a new line of the reply, `\c` at its beginning adds it to the last one.
+A line end in it begins a new line of the reply, a backslash and c at its beginning adds it to the last one.
 """
 
 from __future__ import annotations
