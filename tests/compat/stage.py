@@ -163,7 +163,9 @@ class Stage:
         for section in self._case.all("sink"):
             self._sink(section)
         for section in self._case.all("policy"):
-            rules = [f"{what.strip()}:{reply.strip()}" for what, _, reply in (line.partition(":") for line in section.lines)]
+            rules = [
+                f"{what.strip()}:{reply.strip()}" for what, _, reply in (line.partition(":") for line in section.lines)
+            ]
             self._serve(section, "tests.support.policy_server", rules)
         _run(self._commands / "postfix", "-c", ETC, "start")
         for section in self._case.all("dovecot"):
