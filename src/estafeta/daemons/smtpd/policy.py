@@ -263,14 +263,25 @@ class Policy:
         return steps
 
     def _forbid_open_relay(self) -> None:
-        for step in (*self.relay, *self.recipient):
-            if step.name in RELAY_GUARDS and not step.warn:
-                return
+        if self._guards((*self.relay, *self.recipient), frozenset()):
+            return
         raise OpenRelay(
             "in parameter smtpd_relay_restrictions or smtpd_recipient_restrictions, specify at least one working "
             "instance of: reject_unauth_destination, defer_unauth_destination, reject, defer, defer_if_permit or "
             "check_relay_domains"
         )
+
+    def _guards(self, steps: Steps, within: frozenset[str]) -> bool:
+        """Whether one of them keeps relaying from strangers, perhaps in a class. `within`: classes around them."""
+        for step in steps:
+            if step.warn or step.name in within:
+                continue
+            if step.name in RELAY_GUARDS:
+                return True
+            is_class = step.name in self.class_names
+            if is_class and self._guards(self.restriction_class(step.name), within | {step.name}):
+                return True
+        return False
 
     def ehlo_keywords(
         self,

@@ -89,3 +89,21 @@ def test_under_stress_patience_is_short_and_all_else_the_same() -> None:
     assert conf.smtpd_per_request_deadline
     assert stressed.relay is policy.relay
     assert not policy.client and [step.name for step in other.client] == ["reject"]
+
+
+@pytest.mark.parametrize(
+    "inner, fine",
+    [("permit_mynetworks, reject_unauth_destination", True), ("permit_mynetworks", False), ("outer", False)],
+)
+def test_what_stops_strangers_may_stand_in_a_class(inner: str, fine: bool) -> None:
+    settings = {
+        "smtpd_restriction_classes": "outer, inner",
+        "outer": "permit_sasl_authenticated, inner",
+        "inner": inner,
+        "smtpd_relay_restrictions": "outer",
+    }
+    if fine:
+        stage_with(**settings)
+        return
+    with pytest.raises(OpenRelay):
+        stage_with(**settings)
