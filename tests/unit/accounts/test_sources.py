@@ -9,6 +9,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 from tests.support.sasl_client import answer_to
 
-from estafeta.accounts import cyrus, libpam, oauth, smtpd_conf, watched
+from estafeta.accounts import cyrus, libpam, oauth, smtpd_conf, sql, watched
 from estafeta.accounts.authenticator import Challenge, Circumstances, Denied, Login
 from estafeta.accounts.failure_delay import FailureDelay
 from estafeta.accounts.good_passwords import GoodPasswords
@@ -551,3 +552,66 @@ def test_login_asks_twice(tmp_path: Path) -> None:
         return first, second, last
 
     assert asyncio.run(go()) == (Challenge(b"Username:"), Challenge(b"Password:"), Login("ana"))
+
+
+class FakeDriver:
+    """A database server that hangs up now and then."""
+
+    class Error(Exception):
+        pass
+
+    class OperationalError(Error):
+        pass
+
+    class InterfaceError(Error):
+        pass
+
+    def __init__(self) -> None:
+        self.connected: list[str] = []
+        self.broken = 0
+        self.away: set[str] = set()
+
+    def connect(self, host: str) -> FakeDriver:
+        self.connected.append(host)
+        if host in self.away:
+            raise self.OperationalError(f"{host} is away\nin the statement: hunter2")
+        return self
+
+    def cursor(self) -> FakeDriver:
+        return self
+
+    def execute(self, text: str, parameters: list[str]) -> None:
+        if self.broken:
+            self.broken -= 1
+            raise self.OperationalError("gone away")
+
+    def fetchmany(self, count: int) -> list[tuple[str]]:
+        return [("uno",)]
+
+    def close(self) -> None:
+        return
+
+
+def test_a_lost_connection_is_made_anew_and_hosts_are_tried_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = FakeDriver()
+    monkeypatch.setattr(sql, "driver", lambda engine: server)
+    monkeypatch.setitem(sql.CONNECT, "pgsql", lambda module, place, host: module.connect(host))
+    database = sql.Database(sql.Place("pgsql", ("one", "two"), password="hunter2"))
+    statement = Statement.parse("SELECT '%u'", "u")
+    server.away = {"one"}
+    assert database.fetch(statement, {"u": "ana"}) == [("uno",)]
+    assert server.connected == ["one", "two"]
+    server.broken = 1
+    assert database.fetch(statement, {"u": "ana"}) == [("uno",)]
+    assert server.connected == ["one", "two", "one", "two"]
+    server.broken, server.away = 1, {"one", "two"}
+    with pytest.raises(SourceDown) as down:
+        database.fetch(statement, {"u": "ana"})
+    assert "two is away" in str(down.value)
+    assert "hunter2" not in str(down.value) + repr(database.place)
+
+
+def test_a_driver_that_is_missing_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(ValueError, match=r"pip install 'estafeta\[pgsql\]'"):
+        sql.driver("pgsql")
