@@ -126,6 +126,8 @@ class Names:
         self.asked.append(name)
         return Answer(name, name, rrtype, tuple(self._found(name, self.a if rrtype == "A" else {}, rrtype)), 60)
 
+    lookup = query
+
     def at_hand(self, name: str, rrtype: str) -> bool:
         return name in self.asked
 

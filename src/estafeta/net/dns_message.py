@@ -184,7 +184,7 @@ def _text(rdata: object) -> str | None:
     if isinstance(rdata, TXT):
         return b"".join(rdata.strings).decode("utf-8", "surrogateescape")
     target = getattr(rdata, "target", None)
-    if isinstance(target, dns.name.Name) and type(rdata).__name__ in ("PTR", "CNAME"):
+    if isinstance(target, dns.name.Name) and type(rdata).__name__ in ("PTR", "CNAME", "NS"):
         return _name_text(target)
     return str(rdata)
 

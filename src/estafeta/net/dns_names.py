@@ -45,6 +45,8 @@ class DnsDown(DnsError):
 class Dropped(DnsDown):
     """There are records, and a reply filter dropped them all: `Resolver.reply_filter`."""
 
+    reason = "DNS reply filter policy"
+
     def __init__(self, name: str, rrtype: str, text: str = "") -> None:
         dropped = f"Error looking up name={name} type={rrtype}: DNS reply filter drops all results"
         super().__init__(name, rrtype, text or dropped)

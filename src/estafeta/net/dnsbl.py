@@ -19,7 +19,7 @@ from typing import NamedTuple
 from estafeta.base import log
 from estafeta.base.networks import number_of
 from estafeta.net.dns import Resolver
-from estafeta.net.dns_names import BadAnswer, BadName, DnsDown, DnsError, NoData, NoSuchDomain, check_name
+from estafeta.net.dns_names import BadAnswer, BadName, DnsDown, DnsError, Dropped, NoData, NoSuchDomain, check_name
 
 ERROR_CODES = "127.255.255."
 WARN_AGAIN = 300.0
@@ -31,6 +31,8 @@ TELL_AGAIN = 60.0
 MOST_LISTS_REMEMBERED = 1000
 LONGEST_TEXT = 1000
 """Characters of a list's reason that are kept."""
+
+DROPPED = "DNS reply filter drops all results"
 
 _NOT_ASCII = re.compile(rb"[^ -~]")
 UNKNOWN_TTL = -1
@@ -171,7 +173,7 @@ class DnsLists:
         """
         name = f"{subject}.{domain}"
         try:
-            answer = await self._resolver.query(name, "A")
+            answer = await self._resolver.lookup(name, "A")
         except (NoSuchDomain, NoData) as error:
             return Reply((), error.ttl)
         except BadName:
@@ -218,7 +220,10 @@ class DnsLists:
         In ASCII; every other byte is a blank.
         """
         try:
-            records = (await self._resolver.query(f"{subject}.{domain}", "TXT")).records
+            records = (await self._resolver.lookup(f"{subject}.{domain}", "TXT")).records
+        except Dropped:
+            log.warning(f"{subject}.{domain}: TXT lookup error: {DROPPED}")
+            return ""
         except DnsError:
             return ""
         text = " / ".join(records)[:LONGEST_TEXT]

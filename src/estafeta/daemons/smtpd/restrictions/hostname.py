@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from estafeta.base import log
 from estafeta.daemons.smtpd.restrictions.evaluate import Check, Verdict, restriction
 from estafeta.mail.address import literal_address, valid_hostname
-from estafeta.net.dns import DnsDown, DnsError
+from estafeta.net.dns import DnsDown, DnsError, Dropped
+from estafeta.net.dnsbl import DROPPED
 
 HELO = "Helo command"
 
@@ -65,6 +67,9 @@ async def reject_unknown_helo_hostname(check: Check) -> Verdict:
                 raise
             except DnsError:
                 continue
+    except Dropped:
+        log.warning(f"{helo}: address or MX lookup error: {DROPPED}")
+        return None
     except DnsDown:
         later = check.rejected_as(helo, HELO, 450, "4.7.1", "Host not found")
         return check.tempfail(conf.unknown_helo_hostname_tempfail_action, later)

@@ -25,7 +25,7 @@ async def permit_mx_backup(check: Check) -> Verdict:
     if resolved.routed and not policy.conf.allow_untrusted_routing:
         return None
     if resolved.address_class == "default":
-        domain = recipient.rpartition("@")[2]
+        domain = resolved.recipient.rpartition("@")[2]
         if not domain or domain.startswith("[") or not await _backup(check, domain):
             return None
     return await check.permitted(NAME, RECIPIENT, recipient)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from estafeta.base import log
 from estafeta.daemons.smtpd.restrictions.enhanced import fitting
 from estafeta.daemons.smtpd.restrictions.evaluate import Check, Verdict, restriction
 from estafeta.mail.address import literal_address, valid_hostname
-from estafeta.net.dns import DnsDown, DnsError
+from estafeta.net.dns import DnsDown, DnsError, Dropped
+from estafeta.net.dnsbl import DROPPED
 
 SENDER = "Sender address"
 
@@ -57,6 +59,9 @@ async def unknown_domain(check: Check, address: str, kind: str) -> Verdict:
     try:
         if await _mail_possible(check, domain):
             return None
+    except Dropped:
+        log.warning(f"{domain}: MX or address lookup error: {DROPPED}")
+        return None
     except DnsDown:
         later = check.rejected_as(address, kind, 450, "4.1.8" if sender else "4.1.2", "Domain not found")
         return check.tempfail(conf.unknown_address_tempfail_action, later)

@@ -76,7 +76,7 @@ async def _ns(asked: Asked) -> list[str]:
             log.warning(f"Unable to look up NS host for {domain}: {_reason(error)}")
             return []
         else:
-            return [server.removesuffix(".").lower() for server in answer.records]
+            return [server for server in answer.records if server]
 
 
 async def _own(asked: Asked) -> list[str]:
