@@ -49,6 +49,7 @@ class Policy:
         self.stress_begins = 9 * conf.postscreen_pre_queue_limit // 10
         self.stress_ends = 7 * conf.postscreen_pre_queue_limit // 10
         self.allow, self.deny = ("ALLOW", "DENY") if conf.respectful_logging else ("WHITE", "BLACK")
+        self.former_words = not conf.respectful_logging and not conf.is_set("respectful_logging")
         self.teaser = f"220-{conf.postscreen_greet_banner}\r\n".encode("utf-8", "surrogateescape")
         self.greeting = f"220 {conf.smtpd_banner}"
         self.command_filter = Maps.open(

@@ -60,7 +60,7 @@ class PostscreenService(Service):
         self._visitors: set[Visitor] = set()
         self._by_address: dict[str, int] = {}
         self._in_tests = 0
-        self._under_stress = False
+        self._under_stress = self._told_of_words = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._store: CacheStore | None = None
         self._empty = asyncio.Event()
@@ -228,11 +228,11 @@ class PostscreenService(Service):
     def _judged(self, visitor: Visitor, verdict: str) -> None:
         """The access list has spoken."""
         if verdict == PERMIT:
-            log.info(f"{self._policy.allow}LISTED {visitor.name}")
+            self._note(f"{self._policy.allow}LISTED", visitor)
             self._pass_on(visitor)
             return
         if verdict == REJECT:
-            log.info(f"{self._policy.deny}LISTED {visitor.name}")
+            self._note(f"{self._policy.deny}LISTED", visitor)
             action = self.conf.postscreen_denylist_action
             if action == DROP:
                 self._refuse(visitor, replies.DENIED_521)
@@ -247,20 +247,29 @@ class PostscreenService(Service):
         times = record.parse(self._store.get(visitor.address)) if self._store is not None else None
         visitor.known, visitor.times = times is not None, times or record.NOTHING
         visitor.todo = policy.rules.todo(visitor.times, time.time())
-        if not visitor.todo and not visitor.refused:
-            if visitor.known:
-                log.info(f"PASS OLD {visitor.name}")
+        if visitor.known and not visitor.todo and not visitor.refused:
+            log.info(f"PASS OLD {visitor.name}")
             self._pass_on(visitor)
             return
         if not _at_once(policy.interfaces.matches_address("", visitor.own), False):
-            log.info(f"{policy.allow}LIST VETO {visitor.name}")
+            self._note(f"{policy.allow}LIST VETO", visitor)
             visitor.refused = True
+        if not visitor.todo and not visitor.refused:
+            self._pass_on(visitor)
+            return
         self._count_test(visitor)
         if self._in_tests >= self.conf.postscreen_pre_queue_limit:
             log.info(f"reject: connect from {visitor.name}: all screening ports busy")
             self._refuse(visitor, replies.SCREENING_421)
             return
         self._test(visitor)
+
+    def _note(self, verdict: str, visitor: Visitor) -> None:
+        """Log what a list says of a client; once also that the words are those of a former default."""
+        log.info(f"{verdict} {visitor.name}")
+        if self._policy.former_words and not self._told_of_words:
+            self._told_of_words = True
+            log.info(f"using backwards-compatible default setting respectful_logging=no for client {visitor.name}")
 
     # --- tests before the greeting
 
