@@ -53,8 +53,7 @@ def parse_service(argument: str, conf: Config) -> PolicyService:
         values[name.strip()] = value.strip()
     path, host, port = _place(endpoint)
 
-    def number(name: str, least: int) -> int:
-        value: int = getattr(conf, f"smtpd_policy_service_{name}")
+    def number(name: str, value: int, least: int) -> int:
         if name in values:
             value = parse_seconds(values[name]) if name not in PLAIN else int(values[name])
         if value < least:
@@ -66,12 +65,12 @@ def parse_service(argument: str, conf: Config) -> PolicyService:
         path,
         host,
         port,
-        timeout=number("timeout", 1),
-        max_idle=number("max_idle", 1),
-        max_ttl=number("max_ttl", 1),
-        request_limit=number("request_limit", 0),
-        try_limit=number("try_limit", 1),
-        retry_delay=number("retry_delay", 1),
+        timeout=number("timeout", conf.smtpd_policy_service_timeout, 1),
+        max_idle=number("max_idle", conf.smtpd_policy_service_max_idle, 1),
+        max_ttl=number("max_ttl", conf.smtpd_policy_service_max_ttl, 1),
+        request_limit=number("request_limit", conf.smtpd_policy_service_request_limit, 0),
+        try_limit=number("try_limit", conf.smtpd_policy_service_try_limit, 1),
+        retry_delay=number("retry_delay", conf.smtpd_policy_service_retry_delay, 1),
         default_action=values.get("default_action", conf.smtpd_policy_service_default_action),
         policy_context=values.get("policy_context", conf.smtpd_policy_service_policy_context),
     )
