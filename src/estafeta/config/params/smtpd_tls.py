@@ -95,7 +95,8 @@ class SmtpdTls:
     )
     smtpd_tls_enable_rpk = flag(
         "no",
-        "Whether clients may show a bare public key instead of a certificate.",
+        "Whether clients may show a bare public key instead of a certificate. That needs a later OpenSSL than Debian "
+        "has, so it has no effect: clients show certificates.",
     )
     smtpd_tls_ciphers = text(
         "medium",

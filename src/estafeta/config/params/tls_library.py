@@ -93,7 +93,8 @@ class TlsLibrary:
     )
     tls_fast_shutdown_enable = flag(
         "yes",
-        "Whether a TLS connection is closed without waiting for the other side's farewell.",
+        "Whether a TLS connection is closed without waiting for the other side's farewell. Ours always is, so this has "
+        "no effect.",
     )
     tls_session_ticket_cipher = text(
         "aes-256-cbc",

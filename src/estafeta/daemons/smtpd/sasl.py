@@ -24,6 +24,7 @@ from estafeta.accounts.index import open_authenticator
 from estafeta.base import log
 from estafeta.config.instance import Config
 from estafeta.config.main_cf import ConfigError
+from estafeta.net.tls.peer import TlsPeer
 from estafeta.tables.match import MatchList
 from estafeta.tables.table import TableDown
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from estafeta.daemons.smtpd.session import Session
 
 FORBIDS = {"noplaintext": PLAINTEXT, "noanonymous": ANONYMOUS, "nodictionary": DICTIONARY, "noactive": ACTIVE}
+BOUND = "-PLUS"
+"""Ends the names of mechanisms that bind the login to the TLS connection."""
 REQUIRES = {"forward_secrecy": FORWARD_SECRECY, "mutual_auth": MUTUAL_AUTH}
 
 
@@ -77,8 +80,8 @@ class Sasl:
         )
         self._plain = Demands("smtpd_sasl_security_options", conf.smtpd_sasl_security_options)
         self._tls = Demands("smtpd_sasl_tls_security_options", conf.smtpd_sasl_tls_security_options)
-        self._allowed: dict[bool, tuple[Sequence[Mechanism], tuple[str, ...]]] = {}
-        """By whether there is TLS: what the authenticator had to offer, and what is left of it."""
+        self._allowed: dict[tuple[bool, bool], tuple[Sequence[Mechanism], tuple[str, ...]]] = {}
+        """By whether there is TLS, and whether a login can be bound to it: what the authenticator had to offer, and what is left of it."""
 
     @classmethod
     def open(cls, conf: Config) -> Sasl | None:
@@ -91,20 +94,24 @@ class Sasl:
             raise ConfigError(f"smtpd_sasl_type, smtpd_sasl_path: {error}") from None
 
     def active(self, session: Session) -> bool:
-        """Whether there is anything to log in with on this connection as it is now: smtpd_tls_auth_only."""
-        return session.stream.tls is not None or not self._conf.smtpd_tls_auth_only
+        """Whether there is anything to log in with on this connection as it is now: smtpd_tls_auth_only, which is
+        implied where TLS is required."""
+        return session.stream.tls is not None or not (self._conf.smtpd_tls_auth_only or session.must_encrypt)
 
-    async def mechanisms(self, *, tls: bool) -> tuple[str, ...]:
+    async def mechanisms(self, tls: TlsPeer | None) -> tuple[str, ...]:
         """The names that a client may use now. Raises OSError if that cannot be known, TableDown."""
         known = await self.authenticator.mechanisms()
-        kept = self._allowed.get(tls)
+        bound = tls is not None and bool(tls.channel_binding)
+        case = tls is not None, bound
+        kept = self._allowed.get(case)
         if kept is None or kept[0] is not known:
-            demands = self._tls if tls else self._plain
+            demands = self._plain if tls is None else self._tls
             names = [mechanism.name for mechanism in known if demands.met_by(mechanism)]
+            names = [name for name in names if bound or not name.endswith(BOUND)]
             if self._filter is not None:
                 names = [name for name in names if await self._filter.matches_name(name.lower())]
             kept = known, tuple(names)
-            self._allowed[tls] = kept
+            self._allowed[case] = kept
         return kept[1]
 
     async def unavailable(self, name: str, *, tls: bool) -> str:
@@ -119,7 +126,7 @@ class Sasl:
         if not self.active(session) or await self._is_excepted(session):
             return []
         try:
-            names = " ".join(await self.mechanisms(tls=session.stream.tls is not None))
+            names = " ".join(await self.mechanisms(session.stream.tls))
         except OSError:
             return []  # its reason is in the log; who only brings mail for us can do without
         if not names:
@@ -136,8 +143,11 @@ class Sasl:
             log.warning(f"smtpd_sasl_exceptions_networks: {error}")
             raise
 
-    def circumstances(self, session: Session) -> Circumstances:
+    def circumstances(self, session: Session, mechanism: str, offered: Sequence[str]) -> Circumstances:
+        """For a login by `mechanism`. Of channel binding it hears only if the client was offered it: a client that could
+        bind and was not asked to must not look like one whose offer was tampered with. RFC 5802 6"""
         conf, tls = self._conf, session.stream.tls
+        bound = mechanism.removesuffix(BOUND) + BOUND
         return Circumstances(
             service=conf.smtpd_sasl_service,
             realm=conf.smtpd_sasl_local_domain,
@@ -148,5 +158,5 @@ class Sasl:
             own_name=conf.myhostname,
             tls=tls is not None,
             certificate_name=tls.subject if tls is not None and tls.trusted else "",
-            channel_binding=tls.channel_binding if tls is not None else b"",
+            channel_binding=tls.channel_binding if tls is not None and bound in offered else b"",
         )

@@ -52,14 +52,15 @@ class TlsLayer(asyncio.Protocol):
 
     def __init__(self, server: ServerTls, above: Above, transport: Any) -> None:
         self._server = server
-        self._above = above
+        self._above: Any = above
         self._below = transport
         self._loop = asyncio.get_running_loop()
         ffi, lib = server.library.ffi, server.library.lib
         self._lib = lib
         self._ffi = ffi
-        self.ssl = ffi.gc(lib.SSL_new(server.context), lib.SSL_free)
-        self._in, self._out = lib.BIO_new(lib.BIO_s_mem()), lib.BIO_new(lib.BIO_s_mem())
+        self.ssl: Any = ffi.gc(lib.SSL_new(server.context), lib.SSL_free)
+        self._in: Any = lib.BIO_new(lib.BIO_s_mem())
+        self._out: Any = lib.BIO_new(lib.BIO_s_mem())
         lib.SSL_set_bio(self.ssl, self._in, self._out)  # they are its own now, and freed with it
         lib.SSL_set_accept_state(self.ssl)
         self._room = ffi.new("char[]", RECORD)
@@ -110,6 +111,8 @@ class TlsLayer(asyncio.Protocol):
             self.data_received(first)
         while True:
             self._changed.clear()
+            if self._gone:
+                raise HandshakeLost("lost connection")
             lib.ERR_clear_error()
             result = lib.SSL_do_handshake(self.ssl)
             problem = lib.SSL_get_error(self.ssl, result) if result != 1 else 0
@@ -166,7 +169,11 @@ class TlsLayer(asyncio.Protocol):
     def connection_lost(self, reason: Exception | None) -> None:
         self._gone = self._ended = True
         self._changed.set()
-        self._above.connection_lost(reason)
+        above = self._above
+        if self._established:
+            # OpenSSL holds tens of kilobytes for a connection; they are not to wait until somebody collects garbage.
+            self.ssl = self._in = self._out = self._above = self._below = self._trace = None
+        above.connection_lost(reason)
 
     def _decrypt(self) -> None:
         """Hand the stream all that is here, as long as it wants it."""
@@ -196,6 +203,8 @@ class TlsLayer(asyncio.Protocol):
         self._below.abort()
 
     def _send(self) -> None:
+        if self._out is None:
+            return
         ffi, lib = self._ffi, self._lib
         waiting = lib.BIO_ctrl_pending(self._out)
         if not waiting:
@@ -223,17 +232,20 @@ class TlsLayer(asyncio.Protocol):
 
     def pause_reading(self) -> None:
         self._stopped = True
-        self._below.pause_reading()
+        if not self._gone:
+            self._below.pause_reading()
 
     def resume_reading(self) -> None:
         self._stopped = False
+        if self._gone:
+            return
         if not self._choked:
             self._below.resume_reading()
         # What OpenSSL holds already does not come from below again.
         self._loop.call_soon(self._decrypt)
 
     def close(self) -> None:
-        if not self._below.is_closing():
+        if not self.is_closing():
             if self._established and not self._gone:
                 self._lib.ERR_clear_error()
                 self._lib.SSL_shutdown(self.ssl)
@@ -241,10 +253,11 @@ class TlsLayer(asyncio.Protocol):
             self._below.close()
 
     def abort(self) -> None:
-        self._below.abort()
+        if self._below is not None:
+            self._below.abort()
 
     def is_closing(self) -> bool:
-        return bool(self._below.is_closing())
+        return self._below is None or bool(self._below.is_closing())
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return self._below.get_extra_info(name, default)
+        return default if self._below is None else self._below.get_extra_info(name, default)

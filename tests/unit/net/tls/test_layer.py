@@ -223,3 +223,19 @@ def test_a_record_that_was_tampered_with_ends_the_connection(keys: tuple[Path, d
         assert not stream.pending
 
     run(scene)
+
+
+def test_after_the_end_nothing_of_openssl_is_kept(keys: tuple[Path, dict[str, Pair]]) -> None:
+    async def scene() -> None:
+        stream = Stream()
+        wire = Wire(stream, context_of(keys[0]))
+        await wire.shake(server_of(keys[0]))
+        layer = stream.transport
+        wire.protocol.connection_lost(None)
+        assert layer.ssl is None
+        stream.write(b"to nobody")
+        stream.close()
+        stream.abort()
+        assert stream.gone
+
+    run(scene)
