@@ -359,7 +359,7 @@ class Stage:
     def _show(self, section: Section) -> None:
         what, _, argument = section.argument.partition(" ")
         if what == "log":
-            time.sleep(0.3)
+            _until_quiet(0.2 if self._ours else 0.3)
             self._seen.append((_log(), True))
         elif what == "mailbox":
             self._say(f"== mailbox {argument}\n{_mailbox(STAGE / argument)}")
@@ -443,6 +443,17 @@ def _read_reply(replies: object) -> list[str]:
 
 def _log() -> str:
     return LOG.read_text(errors="surrogateescape") if LOG.exists() else ""
+
+
+def _until_quiet(seconds: float) -> None:
+    """Wait until nothing was logged for that long; longer where processes have to wait for the machine."""
+    seconds *= max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    deadline = time.monotonic() + 10 * seconds
+    size, since = -1, time.monotonic()
+    while time.monotonic() < min(since + seconds, deadline):
+        if (now := LOG.stat().st_size if LOG.exists() else 0) != size:
+            size, since = now, time.monotonic()
+        time.sleep(0.02)
 
 
 def _mailbox(path: Path) -> str:

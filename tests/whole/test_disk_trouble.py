@@ -80,6 +80,10 @@ class Sender:
         return False
 
 
+    def close(self) -> None:
+        self._client.close()
+
+
 def arrived() -> Counter[int]:
     """Number of a message -> how often it is in the mailbox."""
     path = room.MAILBOXES / "antonio"
@@ -110,6 +114,7 @@ def all_arrive_once(sender: Sender) -> None:
     room.until(lambda: set(arrived()) >= set(sender.accepted), "what was acknowledged did not arrive", 60)
     room.until(lambda: run("mailq") == "Mail queue is empty\n", "the queue is not empty", 60)
     assert arrived() == Counter(dict.fromkeys(sender.accepted, 1))
+    sender.close()  # a stop gives clients time to finish
 
 
 def no_accident() -> None:
@@ -167,6 +172,7 @@ def survives_a_restart_when_full() -> None:
     sender = Sender()
     for _ in range(20):
         sender.send(2000)
+    sender.close()
     ballast = fill()
     room.stop()
     run("postconf", "-e", "defer_transports=")

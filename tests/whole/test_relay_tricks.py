@@ -223,8 +223,7 @@ def built(number: int, places: list[str], domain: str) -> Machine:
         r"^(?:localhost:|127\.0\.0\.1:)?(8025|1002[56]) +inet.*\n(?:[ \t]+.*\n)*", "", master, flags=re.MULTILINE
     )
     machine.configure(main, master, files, QUICK)
-    for table in tables:
-        machine.run("postmap", f"/etc/postfix/{table}")
+    machine.run("postmap", *(f"/etc/postfix/{table}" for table in tables))
     machine.run("newaliases")
     return machine
 
