@@ -59,19 +59,17 @@ ALL = KnownUsers(
 
 
 def test_offers_by_security_options() -> None:
-    usual = "AUTH PLAIN CRAM-MD5 DIGEST-MD5 SCRAM-SHA-256 SCRAM-SHA-256-PLUS OAUTHBEARER"
+    usual = "AUTH PLAIN CRAM-MD5 DIGEST-MD5 SCRAM-SHA-256 OAUTHBEARER"
     assert offered(accounts=ALL) == [usual]
     options = "noplaintext, noanonymous"
     found = offered(accounts=ALL, smtpd_sasl_security_options=options)
-    assert found == ["AUTH CRAM-MD5 DIGEST-MD5 SCRAM-SHA-256 SCRAM-SHA-256-PLUS"]
+    assert found == ["AUTH CRAM-MD5 DIGEST-MD5 SCRAM-SHA-256"]
     found = offered(
         accounts=ALL, tls=TLS, smtpd_sasl_security_options=options, smtpd_sasl_tls_security_options="noanonymous"
     )
-    assert found == [usual]
+    assert found == [usual.replace("256", "256 SCRAM-SHA-256-PLUS")]
     assert offered(accounts=ALL, smtpd_sasl_security_options="nodictionary noactive noanonymous") == []
-    assert offered(accounts=ALL, smtpd_sasl_security_options="mutual_auth") == [
-        "AUTH DIGEST-MD5 SCRAM-SHA-256 SCRAM-SHA-256-PLUS"
-    ]
+    assert offered(accounts=ALL, smtpd_sasl_security_options="mutual_auth") == ["AUTH DIGEST-MD5 SCRAM-SHA-256"]
     assert offered(accounts=ALL, smtpd_sasl_mechanism_filter="external", smtpd_sasl_security_options="") == [
         "AUTH EXTERNAL"
     ]
@@ -128,8 +126,15 @@ def test_the_mechanism_is_told_about_the_connection() -> None:
     accounts = KnownUsers({"ana": "secret"})
     spoken([f"AUTH PLAIN {PLAIN}"], accounts, tls=TLS, smtpd_sasl_local_domain="example.com", smtpd_sasl_service="x")
     about = accounts.asked[0]
-    assert (about.realm, about.service, about.tls, about.channel_binding) == ("example.com", "x", True, b"bound")
+    assert (about.realm, about.service, about.tls, about.channel_binding) == ("example.com", "x", True, b"")
     assert (about.client_address, about.own_address) == ("127.0.0.1", "127.0.0.1")
+
+
+def test_channel_binding_only_where_it_was_offered() -> None:
+    first = "AUTH SCRAM-SHA-256 " + base64.b64encode(b"y,,n=ana,r=xyz").decode()  # "you did not offer it"
+    for mechanisms, code in ((["SCRAM-SHA-256"], "334"), (["SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"], "535")):
+        replies, _ = spoken([first], KnownUsers({"ana": "secret"}, mechanisms), tls=TLS)
+        assert replies[0].startswith(code)
 
 
 def test_an_exchange_that_the_client_leaves_is_cancelled() -> None:

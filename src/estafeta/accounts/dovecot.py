@@ -262,6 +262,8 @@ class DovecotAuthenticator:
         self._mechanisms = tuple(
             Mechanism(offer.name, frozenset(_TRAITS[flag] for flag in offer.flags if flag in _TRAITS))
             for offer in ready.offers
+            # The protocol has no place for what a login would be bound to.
+            if not offer.name.endswith("-PLUS")
         )
         return link
 

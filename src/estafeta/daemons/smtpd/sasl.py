@@ -81,7 +81,8 @@ class Sasl:
         self._plain = Demands("smtpd_sasl_security_options", conf.smtpd_sasl_security_options)
         self._tls = Demands("smtpd_sasl_tls_security_options", conf.smtpd_sasl_tls_security_options)
         self._allowed: dict[tuple[bool, bool], tuple[Sequence[Mechanism], tuple[str, ...]]] = {}
-        """By whether there is TLS, and whether a login can be bound to it: what the authenticator had to offer, and what is left of it."""
+        """By whether there is TLS, and whether a login can be bound to it: what the authenticator had to offer, and what
+        is left of it."""
 
     @classmethod
     def open(cls, conf: Config) -> Sasl | None:
@@ -144,8 +145,8 @@ class Sasl:
             raise
 
     def circumstances(self, session: Session, mechanism: str, offered: Sequence[str]) -> Circumstances:
-        """For a login by `mechanism`. Of channel binding it hears only if the client was offered it: a client that could
-        bind and was not asked to must not look like one whose offer was tampered with. RFC 5802 6"""
+        """For a login by `mechanism`. Of channel binding it hears only if the client was offered it: a client that
+        could bind and was not asked to must not look like one whose offer was tampered with. RFC 5802 6"""
         conf, tls = self._conf, session.stream.tls
         bound = mechanism.removesuffix(BOUND) + BOUND
         return Circumstances(

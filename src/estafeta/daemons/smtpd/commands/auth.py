@@ -96,17 +96,19 @@ def _denied(session: Session, name: str, denied: Denied) -> bytes:
 
 async def _dialogue(session: Session, sasl: Sasl, name: str, initial: str | None) -> Login | Denied:
     """The exchange of one mechanism. Raises _Aborted, _TooLong, _NotBase64, PeerGone, TimeoutError."""
-    mechanism, tls = name.upper(), session.stream.tls is not None
+    mechanism, tls = name.upper(), session.stream.tls
     try:
-        if mechanism not in await sasl.mechanisms(tls=tls):
-            return Denied(await sasl.unavailable(mechanism, tls=tls))
+        offered = await sasl.mechanisms(tls)
+        if mechanism not in offered:
+            return Denied(await sasl.unavailable(mechanism, tls=tls is not None))
     except OSError:
         return Denied(NO_SERVER, later=True)
     except TableDown as error:
         log.warning(f"smtpd_sasl_mechanism_filter: {error}")
         return Denied("Temporary lookup failure", later=True)
     first = None if initial is None else _decoded("" if initial == "=" else initial, "initial")
-    exchange, answer = await sasl.authenticator.begin(mechanism, first, sasl.circumstances(session))
+    about = sasl.circumstances(session, mechanism, offered)
+    exchange, answer = await sasl.authenticator.begin(mechanism, first, about)
     try:
         return await _exchange(session, exchange, answer)
     finally:
