@@ -79,7 +79,6 @@ class Sender:
         self.refusals.append(answer)
         return False
 
-
     def close(self) -> None:
         self._client.close()
 
