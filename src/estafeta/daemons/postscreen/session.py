@@ -69,6 +69,8 @@ class Session:
             log.info(f"COMMAND TIME LIMIT from {self.visitor.name} after {self.where}")
             await self.say(f"421 4.4.2 {self.policy.conf.myhostname} Error: timeout exceeded")
         self.stream.flush()
+        if self.stream.tls is not None:
+            self.policy.tls.ended(self.visitor)
 
     async def say(self, reply: str) -> None:
         text = await self.policy.dressing.dressed(reply, self.visitor)
@@ -305,6 +307,9 @@ class Session:
         await self.last_word("221 2.0.0 Bye")
 
     async def on_starttls(self, arguments: str) -> None:
+        if arguments:
+            await self.say("501 5.5.4 Syntax: STARTTLS")  # as smtpd does; Postfix's postscreen speaks of EHLO here
+            return
         if self.stream.tls is not None:
             await self.say("554 5.5.1 Error: TLS already active")
             return

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from .visitor import Visitor
 
+TLSPROXY = "tlsproxy"
+"""Whose name these log lines bear in Postfix."""
+
 LEVELS = {"none", "may", "encrypt"}
 
 FOLLOWING = {
@@ -85,22 +88,28 @@ class Tls:
     async def establish(self, stream: Stream, visitor: Visitor) -> None:
         """The handshake. Raises PeerGone when there is no connection afterwards; the reason is logged."""
         assert self.server is not None
+        log.info(f"CONNECT from {visitor.name}", TLSPROXY)
         level, name = await self._level_for(visitor), visitor.name
         trace: Trace | None = None
         if level >= 2:
-            log.info(f"setting up TLS connection from {name}")
+            log.info(f"setting up TLS connection from {name}", TLSPROXY)
             trace = Trace(self.server, name, level, self._trace_limit, self._trace_rate)
         try:
             tls = await stream.start_tls(self.server, self.timeout, trace)
-        except (TlsError, TableDown, TimeoutError) as problem:
+        except (TlsError, TableDown, TimeoutError, PeerGone) as problem:
             for line in getattr(problem, "lines", ()):
-                log.warning(f"TLS library problem: {line}")
-            log.info(f"TLS handshake failed for service=smtpd peer={name}")
+                log.warning(f"TLS library problem: {line}", TLSPROXY)
+            log.info(f"TLS handshake failed for service=smtpd peer={name}", TLSPROXY)
+            self.ended(visitor)
             raise PeerGone("TLS handshake failed") from None
         if level >= 1:
             strength = f"{tls.protocol} with cipher {tls.cipher} ({tls.bits}/{tls.algorithm_bits} bits){tls.details}"
             trust = ("Trusted" if tls.trusted else "Untrusted") if tls.certificate else "Anonymous"
-            log.info(f"{trust} TLS connection established from {name}: {strength}")
+            log.info(f"{trust} TLS connection established from {name}: {strength}", TLSPROXY)
+
+    def ended(self, visitor: Visitor) -> None:
+        """The encrypted connection is over."""
+        log.info(f"DISCONNECT {visitor.name}", TLSPROXY)
 
     async def _level_for(self, visitor: Visitor) -> int:
         if self._log_levels:
