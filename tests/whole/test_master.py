@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from tests.support.site import Site
 
+from estafeta.services import passed
 from estafeta.skeleton.log_targets import Syslog, facility_code
 
 TOY = [sys.executable, "-m", "tests.support.toy_master"]
@@ -182,7 +183,7 @@ def test_a_passed_connection_is_served(tmp_path: Path) -> None:
     with site_with(tmp_path, "echo pass - - n - - echo\n") as site:
         here, there = socket.socketpair()
         with here, there, connected(site.queue / "private/echo") as link:
-            socket.send_fds(link, [b"x"], [there.fileno()])
+            passed.send(link, there.fileno(), None)
             here.settimeout(10)
             assert "pid" in greeting(here)
 
