@@ -55,6 +55,7 @@ ASKED_FOR_IN_SESSIONS = frozenset(
     {
         "address_verify_poll_count",
         "process_id",
+        "service_name",
         "smtpd_hard_error_limit",
         "smtpd_junk_command_limit",
         "smtpd_per_request_deadline",
