@@ -25,7 +25,8 @@ from estafeta.tables.maps import Maps
 from estafeta.tables.table import TableDown
 
 MOST_BEGUN = 10
-"""Servers whose addresses are asked for at the same time."""
+"""Servers whose addresses are asked for at the same time: a stranger decides how many he has, and how slowly they
+can be looked up."""
 
 Found = tuple[str, str]
 """Value and key, as `access.act` takes them."""
@@ -51,9 +52,11 @@ Servers = Callable[[Asked], Awaitable[list[str]]]
 async def _mx(asked: Asked) -> list[str]:
     """Mail servers; without MX, the domain is its own. RFC 5321 5.1."""
     resolver, domain = asked.check.policy.resolver, asked.domain
+    if domain.endswith("."):
+        return [domain]  # a host, for the C library, but no domain
     try:
         exchangers = await resolver.mx(domain, ordered=False)
-    except (NoData, NoSuchDomain):
+    except (NoData, NoSuchDomain, BadName):
         return [domain]
     except DnsError as error:
         log.warning(f"Unable to look up MX host for {domain}: {_reason(error)}")
@@ -66,6 +69,8 @@ async def _ns(asked: Asked) -> list[str]:
     domain = asked.domain
     while True:
         try:
+            if domain.endswith("."):
+                raise NoSuchDomain(domain, "NS")
             answer = await asked.check.policy.resolver.lookup(domain, "NS")
         except (NoData, NoSuchDomain, BadName) as error:
             domain = domain.partition(".")[2]
@@ -101,16 +106,20 @@ async def _search(asked: Asked, sort: str) -> Found | None:
     if asked.domain.startswith("[") or (address and sort != "NS"):
         return await _by_address(asked, address) if address and sort != "NS" else None
     servers = await SERVERS[sort](asked)
-    if len(servers) > 1:
-        resolver = asked.check.policy.resolver
-        for server in servers[:MOST_BEGUN]:
-            for rrtype in ("A", "AAAA") if asked.check.policy.ipv6 else ("A",):
-                resolver.expect(server, rrtype)
-    for server in servers:
+    for at, server in enumerate(servers):
+        if at % MOST_BEGUN == 0 and len(servers) > 1:
+            _expect(asked, servers[at : at + MOST_BEGUN])
         found = await _server(asked, server, sort)
         if found is not None:
             return found
     return None
+
+
+def _expect(asked: Asked, servers: list[str]) -> None:
+    policy = asked.check.policy
+    for server in servers:
+        for rrtype in ("A", "AAAA") if policy.ipv6 else ("A",):
+            policy.resolver.expect(server, rrtype)
 
 
 async def _server(asked: Asked, server: str, sort: str) -> Found | None:
