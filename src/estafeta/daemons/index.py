@@ -43,7 +43,8 @@ skeleton answers a delivery request for them with Deferred and this reason."""
 
 AGENTS = frozenset({"smtp", "lmtp", "local", "virtual", "error", "discard", "pipe"})
 """Delivery agents: one connection, from qmgr, carries many deliveries. Their maxproc counts deliveries, and a process
-that has its connection leaves the next one to another process."""
+that has its connection leaves the next one to another process, except the last one that there may be: agents that pass
+mail on have to be served too."""
 
 SINGLE = frozenset({"qmgr", "oqmgr", "nqmgr", "pickup", "postlogd", "postscreen", "verify", "anvil"})
 """Programs of which only one process may run, whatever maxproc says. On reload the new one waits for the old one's
