@@ -104,6 +104,8 @@ class Names:
         self.a: dict[str, list[str]] = {}
         self.mxs: dict[str, list[Mx]] = {}
         self.ptrs: dict[str, str] = {}
+        self.nss: dict[str, list[str]] = {}
+        self.txts: dict[str, list[str]] = {}
         self.down: set[str] = set()
         self.asked: list[str] = []
         self.expected: list[str] = []
@@ -124,9 +126,12 @@ class Names:
 
     async def query(self, name: str, rrtype: str) -> Answer:
         self.asked.append(name)
-        return Answer(name, name, rrtype, tuple(self._found(name, self.a if rrtype == "A" else {}, rrtype)), 60)
+        return Answer(name, name, rrtype, tuple(self._found(name, self._table(rrtype), rrtype)), 60)
 
     lookup = query
+
+    def _table(self, rrtype: str) -> dict[str, list[str]]:
+        return {"A": self.a, "NS": self.nss, "TXT": self.txts}.get(rrtype, {})
 
     def at_hand(self, name: str, rrtype: str) -> bool:
         return name in self.asked
