@@ -20,8 +20,8 @@ A case is a text file. Its first line, a comment, says which rule it shows. Sect
                                  files, @client.sha256@ and @client.key.sha256@ are fingerprints
     == sink 2526                 an SMTP server of ours; VERB = REPLY lines say what it answers
                                  (`sink 127.0.0.2:2526`: on that address; `sink unix:/srv/sink/s`: a local socket)
-    == policy 10040              a policy server (`policy unix:/srv/sink/p` too); ATTRIBUTE=VALUE: REPLY lines, `*: REPLY`
-                                 for all; replies and what is shown are as in tests/support/policy_server.py
+    == policy 10040              a policy server (`policy unix:/srv/sink/p` too); ATTRIBUTE=VALUE: REPLY lines, or
+                                 `*: REPLY` for all; replies and what is shown: see tests/support/policy_server.py
     == talk                      a dialogue on port 25; `== talk 2525 from 127.0.0.2`: another port, another client;
                                  `== talk 25 first`: the client speaks before it is greeted; `== talk 465 tls`: TLS from
                                  the first byte

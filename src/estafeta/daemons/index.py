@@ -51,7 +51,7 @@ SINGLE = frozenset({"qmgr", "oqmgr", "nqmgr", "pickup", "postlogd", "postscreen"
 end."""
 
 UNCOUNTED = frozenset({"postscreen", "verify", "anvil"})
-"""Programs that serve many clients in Postfix, too: maxproc, 1 by custom, counts their processes and not the clients."""
+"""Programs that serve many clients in Postfix, too: maxproc, 1 by custom, counts their processes, not the clients."""
 
 RESIDENT = frozenset({"qmgr", "oqmgr", "nqmgr", "verify", "anvil"})
 """Programs that stay although they have nothing to do."""
