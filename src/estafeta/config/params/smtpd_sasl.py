@@ -19,7 +19,8 @@ class SmtpdSasl:
         "smtpd",
         "For dovecot, the socket to ask, relative to the queue directory; for cyrus, the name of the configuration "
         'file without ".conf"; for estafeta, the sources of passwords in order, such as '
-        "passwd-file:/etc/estafeta/users pam:smtp (docs/accounts.md), and without a setting the file users beside main.cf.",
+        "passwd-file:/etc/estafeta/users pam:smtp (docs/accounts.md), and without a setting the file "
+        "users beside main.cf.",
         least=1,
     )
     cyrus_sasl_config_path = words(
