@@ -82,7 +82,7 @@ class PasswdFile(Source):
     def __init__(self, path: str, checking: Checking) -> None:
         self.name = f"passwd-file:{path}"
         self._checking = checking
-        self._file = Watched(path, lambda raw: parse(raw, path))
+        self._file = Watched(path, lambda raw: parse(raw, path), made_by=f"estafeta passwd {path} USER")
         self._pepper = pepper()
         self.forms = SECRET_FORMS
 

@@ -26,7 +26,7 @@ class Sasldb(Source):
         self.name = f"sasldb:{path}"
         self.forms = SECRET_FORMS
         self._checking = checking
-        self._file = Watched(path, read_pairs)
+        self._file = Watched(path, read_pairs, made_by=f"saslpasswd2 -f {path} -c -u REALM USER")
 
     def open(self) -> None:
         self._file.open()

@@ -14,9 +14,16 @@ LARGEST = 1 << 20
 
 
 def read(path: str, defaults: Mapping[str, str]) -> dict[str, str]:
-    """Every name of `defaults` with its value. A name that is not among them is a warning. Raises OSError."""
-    with open(path, encoding="utf-8", errors="surrogateescape") as file:
-        text = file.read(LARGEST)
+    """Every name of `defaults` with its value. A name that is not among them is a warning. Raises ValueError, with the
+    remedy, where the file cannot be read."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            text = file.read(LARGEST)
+    except OSError as error:
+        raise ValueError(
+            f"open {path}: {error.strerror}: write the settings of this source there, lines name = value "
+            f"({', '.join(list(defaults)[:4])} ...; docs/accounts.md)"
+        ) from None
     values = dict(defaults)
     for number, line in logical_lines(text.split("\n"), path):
         name, equals, value = (part.strip() for part in line.partition("="))

@@ -41,8 +41,10 @@ def report_unreadable(what: str) -> None:
 class Watched(Generic[Content]):
     """`read` makes the content of the bytes; it raises ValueError, with the reason, where they make no sense."""
 
-    def __init__(self, path: str, read: Callable[[bytes], Content]) -> None:
+    def __init__(self, path: str, read: Callable[[bytes], Content], *, made_by: str = "") -> None:
+        """`made_by`: the command that makes the file, for the administrator who has none."""
         self.path = path
+        self._made_by = made_by
         self._read = read
         self._fd = -1
         self._stamp: Stamp | None = None
@@ -64,7 +66,8 @@ class Watched(Generic[Content]):
                 self._follow()
                 return self._loaded()
             except OSError as error:
-                raise SourceDown(f"open {self.path}: {error.strerror}") from None
+                remedy = f"; make it: {self._made_by}" if isinstance(error, FileNotFoundError) and self._made_by else ""
+                raise SourceDown(f"open {self.path}: {error.strerror}{remedy}") from None
 
     def close(self) -> None:
         with self._turn:

@@ -16,7 +16,7 @@ from estafeta.accounts.index import open_authenticator
 from estafeta.accounts.local import LocalAuthenticator, named
 from estafeta.accounts.source import SourceDown
 from estafeta.commands.estafeta.passwd import ask_password
-from estafeta.config.instance import Config, load_settings
+from estafeta.config.instance import Config
 from estafeta.config.main_cf import ConfigError
 
 LET_IN, REFUSED, USAGE, LATER, BAD_CONFIGURATION = 0, 1, 64, 75, 78
@@ -27,7 +27,8 @@ def main(words: Sequence[str]) -> int:
     asked = parser().parse_args(words)
     overrides = dict(word.partition("=")[::2] for word in asked.option)
     try:
-        conf = Config.build(load_settings(asked.config), {name.strip(): text for name, text in overrides.items()})
+        settings = Config.load(asked.config).settings
+        conf = Config.build(settings, {name.strip(): text for name, text in overrides.items()})
         authenticator = open_authenticator(conf.smtpd_sasl_type, conf.smtpd_sasl_path, conf)
         password = ask_password(f"Password of {asked.user}: ")
     except (ConfigError, ValueError, OSError) as reason:

@@ -92,7 +92,9 @@ class Sasl:
         try:
             return cls(conf, open_authenticator(conf.smtpd_sasl_type, conf.smtpd_sasl_path, conf))
         except (ValueError, OSError) as error:
-            raise ConfigError(f"smtpd_sasl_type, smtpd_sasl_path: {error}") from None
+            kind = "smtpd_sasl_type"
+            at_fault = kind if str(error).startswith(kind) or not conf.is_set("smtpd_sasl_path") else "smtpd_sasl_path"
+            raise ConfigError(f"{conf.origin(at_fault)}: smtpd_sasl_type, smtpd_sasl_path: {error}") from None
 
     def active(self, session: Session) -> bool:
         """Whether there is anything to log in with on this connection as it is now: smtpd_tls_auth_only, which is

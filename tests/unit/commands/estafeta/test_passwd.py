@@ -77,10 +77,21 @@ def test_a_login_is_tried(tmp_path: Path, say, capsys: pytest.CaptureFixture[str
     for words, text, status, said in (
         (["ana"], "uno\n", auth.LET_IN, "let in, as ana"),
         (["ana"], "dos\n", auth.REFUSED, "refused: authentication failure"),
-        (["-o", f"smtpd_sasl_path=passwd-file:{tmp_path}/none", "ana"], "uno\n", auth.LATER, "cannot be asked"),
+        (["-o", f"smtpd_sasl_path=passwd-file:{tmp_path}/none", "ana"], "uno\n", auth.LATER, "; make it: estafeta passwd"),
+        (["-o", "smtpd_sasl_path=sql:/none", "ana"], "uno\n", auth.BAD_CONFIGURATION, "open /none: No such file"),
         (["-o", "smtpd_sasl_path=nonsense", "ana"], "uno\n", auth.BAD_CONFIGURATION, "nonsense: write one of"),
     ):
         say(text)
         assert main(["auth", "test", "-c", str(tmp_path), *words]) == status
         printed = capsys.readouterr()
         assert said in printed.out + printed.err
+
+
+def test_the_configuration_is_that_of_the_environment_where_none_is_named(
+    tmp_path: Path, say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "main.cf").write_text("smtpd_sasl_type = estafeta\nestafeta_auth_failure_delay = 0\n")
+    (tmp_path / "users").write_text("ana:{PLAIN}uno\n")
+    monkeypatch.setenv("MAIL_CONFIG", str(tmp_path))
+    say("uno\n")
+    assert main(["auth", "test", "ana"]) == auth.LET_IN
