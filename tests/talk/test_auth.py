@@ -194,3 +194,11 @@ def test_wrong_words_for_security_are_named() -> None:
         Stage(SETTINGS | {"smtpd_sasl_type": "other"})
     with pytest.raises(ConfigError, match="inet:host:port"):
         Stage(SETTINGS | {"smtpd_sasl_path": "inet:nowhere"})
+
+
+def test_of_a_line_that_is_too_long_no_part_is_shown() -> None:
+    secret = base64.b64encode(b"hidden-password").decode()
+    pad = "A" * 12288
+    lines = [f"AUTH PLAIN {'A' * 3000}{secret}", "AUTH PLAIN", f"{pad}{secret}", "QUIT"]
+    _, log = spoken(lines, debug_peer_list="127.0.0.1", smtpd_forbid_unauth_pipelining="no")
+    assert not [line for line in log if secret in line]

@@ -82,6 +82,7 @@ class PolicyClient:
         self._resolver = resolver
         self._idle: list[_Line] = []
         """Longest unused first."""
+        self._sweeping: asyncio.TimerHandle | None = None
         self._places = asyncio.Semaphore(MOST_CONNECTIONS)
 
     async def ask(self, request: bytes, owner: object) -> str:
@@ -180,17 +181,28 @@ class PolicyClient:
         line.owner = weakref.ref(owner)
         line.idle_since = asyncio.get_running_loop().time()
         self._idle.append(line)
-        # An unused connection must not stay for ever if nobody asks again.
-        asyncio.get_running_loop().call_later(self.service.max_idle + 1, self._sweep)
+        if self._sweeping is None:
+            self._sweep_later()
         return action
 
+    def _sweep_later(self) -> None:
+        """An unused connection must not stay for ever if nobody asks again. One timer for all: a busy server is asked
+        thousands of times while it runs."""
+        self._sweeping = asyncio.get_running_loop().call_later(self.service.max_idle + 1, self._sweep)
+
     def _sweep(self) -> None:
+        self._sweeping = None
         now = asyncio.get_running_loop().time()
         for line in [line for line in self._idle if self._too_old(line, now)]:
             self._idle.remove(line)
             line.stream.abort()
+        if self._idle:
+            self._sweep_later()
 
     def close(self) -> None:
         """Hang up."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            self._sweeping = None
         while self._idle:
             self._idle.pop().stream.close()

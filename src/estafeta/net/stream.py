@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 READ_LIMIT = 256 * 1024
 """Bytes held before the transport is told to stop reading."""
+LAST_WORDS = 30.0
+"""Seconds that a peer has to take what is still to be sent when the connection is closed."""
 
 
 class PeerGone(ConnectionError):
@@ -48,6 +50,7 @@ class Stream(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._transport: Any = None
         self._eof = False
+        self._lost = False
         self._paused_reading = False
         self._paused_writing = False
         self._timer: asyncio.TimerHandle | None = None
@@ -89,7 +92,7 @@ class Stream(asyncio.Protocol):
         self._wake()
 
     def connection_lost(self, reason: Exception | None) -> None:
-        self._eof = True
+        self._eof = self._lost = True
         self._paused_writing = False  # nothing will ever drain; nobody must wait for it
         self.error = reason
         if self._timer is not None:
@@ -120,6 +123,14 @@ class Stream(asyncio.Protocol):
                 raise LineTooLong(part)
             seen = len(held)
             await self._more()
+
+    async def skip_line(self) -> None:
+        """The rest of a line that was too long, forgotten: its beginning alone says whether there is a secret in it."""
+        held = self._held
+        while (end := held.find(b"\n")) < 0:
+            held.clear()
+            await self._more()
+        del held[: end + 1]
 
     async def chunk(self) -> bytes:
         """Whatever is here, at least one byte."""
@@ -211,10 +222,15 @@ class Stream(asyncio.Protocol):
         return self._eof or self._transport is None or self._transport.is_closing()
 
     def close(self) -> None:
-        """Send what is queued, then close."""
+        """Send what is queued, then close. A peer that does not take it is not waited for without end."""
         self.flush()
-        if self._transport is not None:
-            self._transport.close()
+        if self._transport is None:
+            return
+        if not self._lost:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_later(LAST_WORDS, self.abort)
+        self._transport.close()
 
     def abort(self) -> None:
         """Close at once, queued output lost."""

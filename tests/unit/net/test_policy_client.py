@@ -122,3 +122,32 @@ def test_no_server_at_all(tmp_path: Path) -> None:
             await client.ask(request(), Letter())
 
     asyncio.run(whole())
+
+
+def test_many_requests_leave_one_timer(tmp_path: Path) -> None:
+    """A request that left a timer for five minutes would be hundreds of thousands on a busy server."""
+
+    async def work(client: PolicyClient, server: PolicyServer) -> None:
+        loop = asyncio.get_running_loop()
+        letter = Letter()
+        for _ in range(50):
+            await client.ask(request(), letter)
+        waiting = [timer for timer in loop._scheduled if not timer.cancelled()]  # type: ignore[attr-defined]
+        assert sum("PolicyClient" in repr(timer) for timer in waiting) == 1
+
+    with_server(tmp_path, [], work)
+
+
+def test_thousands_wait_for_a_server_that_never_answers(tmp_path: Path) -> None:
+    """They have so many connections between them, each has its deadline, and nothing is left over."""
+
+    async def work(client: PolicyClient, server: PolicyServer) -> None:
+        letters = [Letter() for _ in range(2000)]
+        asked = [asyncio.create_task(client.ask(request(), letter)) for letter in letters]
+        done = await asyncio.gather(*asked, return_exceptions=True)
+        assert {type(each) for each in done} == {PolicyDown}
+        assert server.connections < len(letters) // 2  # who comes to a place late has no time left
+        assert not client._places.locked()
+        assert not client._idle
+
+    with_server(tmp_path, ["*:STALL"], work, timeout=1.0, try_limit=1)

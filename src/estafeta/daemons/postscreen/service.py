@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from estafeta.base import log
 from estafeta.config.instance import Config
 from estafeta.mail.logline import delay_text
-from estafeta.mail.shown import escaped
+from estafeta.mail.shown import escaped, without_secrets
 from estafeta.net.dns import Resolver
 from estafeta.net.peer import plain
 from estafeta.net.stream import Stream
@@ -302,7 +302,8 @@ class PostscreenService(Service):
             return
         if record.PREGREET not in visitor.todo:
             return
-        log.info(f"PREGREET {len(data)} after {self._elapsed(visitor)} from {visitor.name}: {escaped(data)[:SHOWN]}")
+        shown = escaped(without_secrets(data))[:SHOWN]
+        log.info(f"PREGREET {len(data)} after {self._elapsed(visitor)} from {visitor.name}: {shown}")
         action = self.conf.postscreen_greet_action
         if action == DROP:
             self._refuse(visitor, replies.PROTOCOL_521)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from estafeta.base import log
 from estafeta.mail.logline import delay_text, shown
-from estafeta.mail.shown import escaped, printable
+from estafeta.mail.shown import escaped, printable, without_secrets
 from estafeta.net.stream import LineTooLong, PeerGone, Stream
 from estafeta.tables.table import TableDown
 from estafeta.wire.smtp.path import PathError, parse_path
@@ -101,7 +101,7 @@ class Session:
         text = body.removesuffix(b"\r").decode("utf-8", "surrogateescape")
         name = self.visitor.name
         if bare and record.BARE_NEWLINE not in self._logged:
-            log.info(f"BARE NEWLINE from {name} after {printable(text[:SHOWN])}")
+            log.info(f"BARE NEWLINE from {name} after {_command(text)}")
             await self._failed(record.BARE_NEWLINE, self.policy.conf.postscreen_bare_newline_action)
         if self.policy.command_filter:
             text = await self._filtered(text)
@@ -112,7 +112,10 @@ class Session:
             await self._failed(record.NON_SMTP, action, replies.RULES_521)
         self.where = verb if verb in COMMANDS else "UNIMPLEMENTED"
         if self.stream.pending and record.PIPELINING not in self._logged:
-            ahead = escaped(self.stream.peek(SHOWN))
+            # With the command before it: behind AUTH there may be a secret.
+            said = body + b"\n"
+            shown = without_secrets(said + self.stream.peek(SHOWN))
+            ahead = escaped(shown.removeprefix(said)) if shown.startswith(said) else "(not shown)"
             log.info(f"COMMAND PIPELINING from {name} after {printable(verb[:SHOWN])}: {ahead}")
             await self._failed(record.PIPELINING, self.policy.conf.postscreen_pipelining_action)
         self.commands += 1
@@ -152,7 +155,7 @@ class Session:
         if value is None:
             return text
         log.info(
-            f'{self.visitor.name}: replacing command "{printable(text[:SHOWN])}" with "{printable(value[:SHOWN])}"'
+            f'{self.visitor.name}: replacing command "{_command(text)}" with "{_command(value)}"'
         )
         return value
 
@@ -355,6 +358,12 @@ COMMANDS: dict[str, Run] = {
 
 IN_THE_CLEAR = frozenset({"EHLO", "HELO", "NOOP", "QUIT", "STARTTLS"})
 """What may come before STARTTLS where TLS is required. RFC 3207 4."""
+
+
+def _command(text: str) -> str:
+    """A command line as it may be logged."""
+    shown = without_secrets(text.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
+    return printable(shown[:SHOWN])
 
 
 def _path_of(arguments: str, keyword: str) -> str | None:

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 
 from estafeta.base import log
 from estafeta.daemons.smtpd.shown import escaped, printable
-from estafeta.net.stream import LineTooLong
 from estafeta.tables.table import TableDown
 
 if TYPE_CHECKING:
     from estafeta.daemons.smtpd.session import Session
 
 _AUTH = re.compile(r"[ \t]*AUTH[ \t]+\S+[ \t]+(?=\S)", re.IGNORECASE)
-_PIPELINED_AUTH = re.compile(rb"(?:^|\n)[ \t]*AUTH[ \t]+\S+[ \t\r\n]+(?=\S)", re.IGNORECASE)
 SHOWN = 100
 """Characters of a client's odd input that go to the log."""
 
@@ -62,19 +60,9 @@ def _without_secret(text: str) -> str:
     return f"{printable(found[0])}(not shown)" if found else printable(text)
 
 
-def without_secrets(raw: bytes) -> bytes:
-    """Pipelined commands as they may be logged: what stands behind AUTH may be secret up to the end."""
-    found = _PIPELINED_AUTH.search(raw)
-    return raw[: found.end()] + b"(not shown)" if found else raw
-
-
 async def shortened(session: Session, part: bytes) -> bytes:
     """A line that is too long: what fits of it (`part`), with the rest read and forgotten."""
     start = _without_secret(part[:30].decode("utf-8", "surrogateescape"))
     log.warning(f"{session.client.namaddr}: request longer than {len(part)}: {start}...")
-    while True:
-        try:
-            await session.stream.line(session.policy.conf.line_length_limit)
-        except LineTooLong:
-            continue
-        return part + b"\r\n"
+    await session.stream.skip_line()
+    return part + b"\r\n"

@@ -16,7 +16,7 @@ from estafeta.base import log
 from estafeta.daemons.smtpd.arrival import choose_newline_rule, identify, is_in
 from estafeta.daemons.smtpd.commands.index import COMMANDS, UNKNOWN, Command
 from estafeta.daemons.smtpd.notice import trouble_of, trouble_of_reply
-from estafeta.daemons.smtpd.odd import SHOWN, filtered, forbidden, shortened, without_secrets
+from estafeta.daemons.smtpd.odd import SHOWN, filtered, forbidden, shortened
 from estafeta.daemons.smtpd.policy import Policy
 from estafeta.daemons.smtpd.restrictions.evaluate import Check, Refusal, judge
 from estafeta.daemons.smtpd.shown import escaped, printable
@@ -26,6 +26,7 @@ from estafeta.daemons.smtpd.transaction import Transaction
 from estafeta.daemons.smtpd.upstream import learn_client
 from estafeta.daemons.smtpd.watch import Watched
 from estafeta.mail.envelope import Client as EnvelopeClient
+from estafeta.mail.shown import without_secrets
 from estafeta.mail.transcript import recording
 from estafeta.net.peer import Client
 from estafeta.net.stream import LineTooLong, PeerGone, Stream
@@ -250,6 +251,7 @@ class Session:
         self.ehlo_withheld = frozenset()
         self.login = ""
         self.login_method = ""
+        self.local_headers = None
         self.must_encrypt = False
 
     async def greet(self) -> bytes:
@@ -415,7 +417,7 @@ class Session:
         """Log a refusal; returns it as it goes to the client."""
         if self.policy.conf.soft_bounce and refusal.code >= 500:
             refusal = Refusal(refusal.code - 100, refusal.dsn, refusal.text)
-        check.log("reject", str(refusal))
+        check.log("reject", self.policy.reply_in_log(str(refusal)))
         self._refused = trouble_of(refusal)
         return self.policy.to_wire(str(refusal))
 

@@ -128,14 +128,15 @@ def parse_attributes(command: str, rules: Mapping[str, Rule], arguments: str, *,
         name = name.upper()
         rule = rules.get(name)
         if rule is None:
-            raise BadAttribute(f"5.5.4 Bad {command} attribute name: {name}")
+            raise BadAttribute(f"5.5.4 Bad {command} attribute name: {login(name)}")
         value = _decoded(raw)
         if value[:1] == "[" and value.upper() in NO_VALUE.get((command, name), _UNAVAILABLE_ONLY):
             found[name] = value.upper()
             continue
         kept = rule(value)
         if kept is None or (rule is address and ":" in kept and not ipv6):
-            raise BadAttribute(f"5.5.4 Bad {name} syntax: {value}")
+            # Decoded, it may hold line ends: what comes after them would look like a reply of ours.
+            raise BadAttribute(f"5.5.4 Bad {name} syntax: {login(value)}")
         found[name] = kept
     return found
 

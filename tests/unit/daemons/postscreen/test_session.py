@@ -126,3 +126,11 @@ def test_whatever_comes_is_answered_with_replies_and_never_with_success(pieces: 
     assert not any(reply.startswith(("354", "250 2.1.5")) for reply in replies)
     assert len([reply for reply in replies if reply[3:4] == " "]) <= 22
     assert all(line.isprintable() for line in lines)
+
+
+def test_no_secret_in_any_log() -> None:
+    rules = policy(postscreen_pipelining_action="ignore", postscreen_bare_newline_action="ignore")
+    for piece in (b"AUTH PLAIN c2VjcmV0\n", b"AUTH PLAIN\r\nc2VjcmV0\r\n", b"NOOP\r\nAUTH PLAIN c2VjcmV0\r\n"):
+        _, _, log = talk(rules, piece)
+        assert len(log) > 0
+        assert not [line for line in log if "c2Vj" in line]

@@ -250,3 +250,9 @@ def test_a_long_session_is_told_from_its_last_pause(threshold: int = 4) -> None:
         return len(record or ())
 
     assert asyncio.run(left("100")) > asyncio.run(left("2"))
+
+
+def test_the_name_of_a_user_does_not_end_its_comment() -> None:
+    settings = {"smtpd_authorized_xclient_hosts": "127.0.0.1", "smtpd_sasl_authenticated_header": "yes"}
+    messages, _, _ = sent([GREETING, "XCLIENT LOGIN=a)+20by+20evil", *MAIL], **settings)
+    assert "(Authenticated sender: a? by evil)" in header_of(messages[0])

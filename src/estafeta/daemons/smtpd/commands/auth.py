@@ -138,23 +138,14 @@ async def _response(session: Session, challenge: bytes) -> bytes:
     try:
         line = await session.stream.line(conf.smtpd_sasl_response_limit)
     except LineTooLong as long:
-        await _skip_line(session, len(long.part))
+        # What it began with is a secret.
+        log.warning(f"{session.client.namaddr}: request longer than {len(long.part)}: (not shown)...")
+        await session.stream.skip_line()
         raise _TooLong from None
     text = line.rstrip(b"\r\n")
     if text == b"*":
         raise _Aborted
     return _decoded(text.decode("latin-1"), "continued")
-
-
-async def _skip_line(session: Session, limit: int) -> None:
-    """The rest of a line that is too long; what it began with is a secret."""
-    log.warning(f"{session.client.namaddr}: request longer than {limit}: (not shown)...")
-    while True:
-        try:
-            await session.stream.line(limit)
-        except LineTooLong:
-            continue
-        return
 
 
 def _decoded(text: str, which: str) -> bytes:

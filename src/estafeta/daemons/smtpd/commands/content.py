@@ -18,6 +18,7 @@ from estafeta.daemons.smtpd.transaction import Dates
 from estafeta.intake.verdict import Queued
 from estafeta.mail.address import quote
 from estafeta.mail.envelope import Envelope, Recipient
+from estafeta.mail.shown import in_comment
 from estafeta.tables.table import TableDown
 
 TOO_BIG = b"552 5.3.4 Error: message file too big\r\n"
@@ -170,7 +171,8 @@ def received(session: Session, arrived: float) -> str:
             login = received_lines(session) if conf.smtpd_tls_received_header else ""
         if session.login:
             protocol += "A"
-            login += f"\t(Authenticated sender: {session.login})\r\n" if conf.smtpd_sasl_authenticated_header else ""
+            if conf.smtpd_sasl_authenticated_header:
+                login += f"\t(Authenticated sender: {in_comment(session.login)})\r\n"
         lead = (
             f"Received: from {session.helo or client.name} ({client.name} [{address}])\r\n"
             f"{login}\tby {conf.myhostname} ({conf.mail_name}) with {protocol} id {transaction.queue_id}"
