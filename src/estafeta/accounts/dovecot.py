@@ -242,8 +242,8 @@ class DovecotAuthenticator:
                 self._down_until = self._clock() + LEFT_ALONE
                 log.warning(self._down)
                 log.warning(
-                    "nobody can log in: see that Dovecot runs, that its `service auth' listens where smtpd_sasl_path says "
-                    "(a socket's name counts from queue_directory), and that mail_owner may use the socket"
+                    "nobody can log in: see that Dovecot runs, that its `service auth' listens where smtpd_sasl_path "
+                    "says (a socket's name counts from queue_directory), and that mail_owner may use the socket"
                 )
                 raise ConnectionError(self._down) from None
             return self._link

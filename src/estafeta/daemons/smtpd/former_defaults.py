@@ -32,6 +32,8 @@ class FormerDefaults:
         self.relay_domains = uses_legacy_default(conf, "relay_domains")
         self.flush = self.relay_domains and not conf.is_set("fast_flush_domains")
         self.networks = uses_legacy_default(conf, "mynetworks_style") and not conf.is_set("mynetworks")
+        asks = conf.smtpd_tls_ask_ccert or conf.smtpd_tls_req_ccert
+        self.fingerprints = asks and uses_legacy_default(conf, "smtpd_tls_fingerprint_digest")
 
     @classmethod
     def of(cls, conf: Config) -> FormerDefaults | None:
@@ -83,6 +85,12 @@ class FormerDefaults:
                 )
         if self.relay_domains and resolved.address_class == "relay":
             log.info(f'{USING} relay_domains=$mydestination to accept mail for address "{printable(recipient)}"')
+
+    def fingerprint(self, conf: Config) -> None:
+        """The fingerprint of a client's certificate or key is about to be used."""
+        if self.fingerprints:
+            digest = conf.smtpd_tls_fingerprint_digest
+            log.info(f"{USING} smtpd_tls_fingerprint_digest={digest} to compute certificate fingerprints")
 
     def flushed(self, site: str) -> None:
         """Mail for a site is tried at its request (ETRN)."""

@@ -216,6 +216,12 @@ class Policy:
             return text
         return text.encode("utf-8", "surrogateescape").decode("ascii", "replace").replace("\ufffd", "?")
 
+    def reply_in_log(self, reply: str) -> str:
+        """A reply as the line about a refusal quotes it: as it was sent, so without SMTPUTF8 with blanks."""
+        if reply.isascii() or self.conf.smtputf8_enable:
+            return reply
+        return reply.encode("utf-8", "surrogateescape").translate(_NO_8BIT).decode("ascii")
+
     def to_wire(self, reply: str) -> bytes:
         """A reply that quotes a client: control characters, and without SMTPUTF8 all that is not ASCII, are blanks."""
         if reply.isprintable() and reply.isascii():

@@ -187,9 +187,11 @@ def summary(tls: TlsPeer) -> str:
 
 async def has_known_certificate(session: Session) -> bool:
     """Whether the client's certificate or key is in relay_clientcerts. Raises TableDown."""
-    tls, offer = session.stream.tls, session.policy.tls
+    tls, offer, policy = session.stream.tls, session.policy.tls, session.policy
     if tls is None or not tls.certificate or offer is None:
         return False
+    if policy.former is not None:
+        policy.former.fingerprint(policy.conf)
     for fingerprint in (tls.certificate_fingerprint, tls.public_key_fingerprint):
         if await offer.relay_certificates.find(fingerprint) is not None:
             return True

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 SSL3 = 0x0300
 VERSIONS = {"sslv2": 0x0002, "sslv3": SSL3, "tlsv1": 0x0301, "tlsv1.1": 0x0302, "tlsv1.2": 0x0303, "tlsv1.3": 0x0304}
+KNOWN = "known: SSLv3, TLSv1, TLSv1.1, TLSv1.2, TLSv1.3"
 OUT = {SSL3: 1 << 25, 0x0301: 1 << 26, 0x0302: 1 << 28, 0x0303: 1 << 27, 0x0304: 1 << 29}
 """Protocol -> the option that leaves it out."""
 
@@ -51,7 +52,11 @@ ALL_WORKAROUNDS = 1 << 31 | 1 << 11 | 1 << 4 | 1 << 6
 
 
 class BadSetting(ValueError):
-    """A value that means nothing to TLS."""
+    """A value that means nothing to TLS. `remedy`: what may be written instead, and where."""
+
+    def __init__(self, text: str, remedy: str) -> None:
+        super().__init__(text)
+        self.remedy = remedy
 
 
 def protocols(words: Iterable[str]) -> tuple[int, int, int]:
@@ -63,7 +68,8 @@ def protocols(words: Iterable[str]) -> tuple[int, int, int]:
     try:
         return _protocols(given)
     except BadSetting:
-        raise BadSetting(f'Invalid TLS protocol list "{", ".join(given)}"') from None
+        remedy = "write protocols such as >=TLSv1.2 or !TLSv1 (*_tls_protocols, *_tls_mandatory_protocols); " + KNOWN
+        raise BadSetting(f'Invalid TLS protocol list "{", ".join(given)}"', remedy) from None
 
 
 def _protocols(words: list[str]) -> tuple[int, int, int]:
@@ -94,7 +100,7 @@ def _version(name: str, *, numbers: bool) -> int:
     try:
         return VERSIONS[name.lower()]
     except KeyError:
-        raise BadSetting(f'unknown TLS protocol "{name}"') from None
+        raise BadSetting(f'unknown TLS protocol "{name}"', KNOWN) from None
 
 
 def cipher_list(grades: dict[str, str], grade: str, exclusions: Iterable[str]) -> str:
@@ -103,11 +109,13 @@ def cipher_list(grades: dict[str, str], grade: str, exclusions: Iterable[str]) -
     # Grades that no library has ciphers for any more: what is asked for is at least this.
     grade = "medium" if grade in ("low", "export") else grade
     if grade not in grades:
-        raise BadSetting(f'invalid TLS cipher grade: "{grade}"')
+        remedy = f"write one of {', '.join(grades)} (*_tls_ciphers, *_tls_mandatory_ciphers)"
+        raise BadSetting(f'invalid TLS cipher grade: "{grade}"', remedy)
     parts = [grades[grade]]
     for word in exclusions:
         if set(word) & set(":!+-@"):
-            raise BadSetting(f'invalid unary operators in cipher exclusion: "{word}"')
+            remedy = "write names alone (*_tls_exclude_ciphers, *_tls_mandatory_exclude_ciphers)"
+            raise BadSetting(f'invalid unary operators in cipher exclusion: "{word}"', remedy)
         parts.append(f"!{word}")
     return ":".join(parts)
 
@@ -121,5 +129,5 @@ def options(words: Iterable[str], known: dict[str, int], what: str) -> int:
         elif word.upper() in known:
             bits |= known[word.upper()]
         else:
-            raise BadSetting(f'{what}: unknown value "{word}"')
+            raise BadSetting(f'{what}: unknown value "{word}"', f"write some of {', '.join(known)}")
     return bits

@@ -183,7 +183,8 @@ class ServerTls:
         try:
             return cls(settings, loaded, read)
         except grades.BadSetting as reason:
-            raise TlsError(str(reason)) from None
+            remedy = f"clients cannot use TLS until main.cf is mended: {reason.remedy}"
+            raise TlsError(str(reason), remedy=remedy) from None
 
     # --- making the context
 

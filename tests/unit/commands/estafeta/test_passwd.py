@@ -77,7 +77,12 @@ def test_a_login_is_tried(tmp_path: Path, say, capsys: pytest.CaptureFixture[str
     for words, text, status, said in (
         (["ana"], "uno\n", auth.LET_IN, "let in, as ana"),
         (["ana"], "dos\n", auth.REFUSED, "refused: authentication failure"),
-        (["-o", f"smtpd_sasl_path=passwd-file:{tmp_path}/none", "ana"], "uno\n", auth.LATER, "; make it: estafeta passwd"),
+        (
+            ["-o", f"smtpd_sasl_path=passwd-file:{tmp_path}/none", "ana"],
+            "uno\n",
+            auth.LATER,
+            "; make it: estafeta passwd",
+        ),
         (["-o", "smtpd_sasl_path=sql:/none", "ana"], "uno\n", auth.BAD_CONFIGURATION, "open /none: No such file"),
         (["-o", "smtpd_sasl_path=nonsense", "ana"], "uno\n", auth.BAD_CONFIGURATION, "nonsense: write one of"),
     ):

@@ -120,6 +120,8 @@ def attributes(check: Check, context: str) -> dict[str, str | int]:
         transaction.instance = transaction.instance or _number()
         instance = f"{instance}.{transaction.instance:x}"
     certificate = tls if tls is not None and tls.certificate else None
+    if certificate is not None and check.policy.former is not None:
+        check.policy.former.fingerprint(check.policy.conf)
     return {
         "request": "smtpd_access_policy",
         "protocol_state": "DATA" if check.where == "BDAT" else check.where,

@@ -79,6 +79,8 @@ def check_ccert_access(argument: str, policy: Policy) -> Run:
 
 def _finder(maps: Maps, key: str) -> Look:
     async def look(check: Check) -> tuple[str, str] | None:
+        if check.policy.former is not None:
+            check.policy.former.fingerprint(check.policy.conf)
         value = await maps.find(key)
         return None if value is None else (value, key)
 
