@@ -70,9 +70,9 @@ def test_offers_by_security_options() -> None:
     assert found == [usual.replace("256", "256 SCRAM-SHA-256-PLUS")]
     assert offered(accounts=ALL, smtpd_sasl_security_options="nodictionary noactive noanonymous") == []
     assert offered(accounts=ALL, smtpd_sasl_security_options="mutual_auth") == ["AUTH DIGEST-MD5 SCRAM-SHA-256"]
-    assert offered(accounts=ALL, smtpd_sasl_mechanism_filter="external", smtpd_sasl_security_options="") == [
-        "AUTH EXTERNAL"
-    ]
+    external = {"smtpd_sasl_mechanism_filter": "external", "smtpd_sasl_security_options": ""}
+    assert offered(accounts=ALL, tls=TLS, **external) == ["AUTH EXTERNAL"]
+    assert offered(accounts=ALL, **external) == []  # there is no certificate to go by
 
 
 def test_offers_by_network_and_for_old_clients() -> None:

@@ -2,15 +2,22 @@
 
     hash:/etc/postfix/access: lookup "a@b.example" = "REJECT"
 
+What a table says that has passwords, by its name, is not shown.
+
 `open_table` puts it around every table of a process in which somebody may want to know.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from estafeta.base import log, verbose
 from estafeta.tables.table import Table, TableDown
+
+
+SECRET = re.compile(r"passw(?!d\.byname)|sasl|secret|cred", re.IGNORECASE)
+"""Names of tables whose answers are, or contain, passwords: `hash:/etc/postfix/sasl_passwd`."""
 
 
 class ToldTable(Table):
@@ -18,6 +25,7 @@ class ToldTable(Table):
         self.spec = table.spec
         self.indexed = table.indexed
         self._table = table
+        self._secret = SECRET.search(self.spec) is not None
 
     async def get(self, key: str) -> str | None:
         if not verbose.now():
@@ -27,7 +35,11 @@ class ToldTable(Table):
         except TableDown as error:
             log.info(f'{self.spec}: lookup "{key}": error: {error}')
             raise
-        log.info(f'{self.spec}: lookup "{key}" = {"(notfound)" if value is None else f"{chr(34)}{value}{chr(34)}"}')
+        if value is None:
+            answer = "(notfound)"
+        else:
+            answer = "(not shown)" if self._secret else f'"{value}"'
+        log.info(f'{self.spec}: lookup "{key}" = {answer}')
         return value
 
     def entries(self) -> Iterator[tuple[str, str]]:

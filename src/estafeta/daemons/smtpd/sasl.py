@@ -80,8 +80,8 @@ class Sasl:
         )
         self._plain = Demands("smtpd_sasl_security_options", conf.smtpd_sasl_security_options)
         self._tls = Demands("smtpd_sasl_tls_security_options", conf.smtpd_sasl_tls_security_options)
-        self._allowed: dict[tuple[bool, bool], tuple[Sequence[Mechanism], tuple[str, ...]]] = {}
-        """By whether there is TLS, and whether a login can be bound to it: what the authenticator had to offer, and
+        self._allowed: dict[tuple[bool, bool, bool], tuple[Sequence[Mechanism], tuple[str, ...]]] = {}
+        """By whether there is TLS, whether a login can be bound to it and the client's certificate is trusted: what the authenticator had to offer, and
         what is left of it."""
 
     @classmethod
@@ -105,12 +105,14 @@ class Sasl:
         """The names that a client may use now. Raises OSError if that cannot be known, TableDown."""
         known = await self.authenticator.mechanisms()
         bound = tls is not None and bool(tls.channel_binding)
-        case = tls is not None, bound
+        vouched = tls is not None and tls.trusted
+        case = tls is not None, bound, vouched
         kept = self._allowed.get(case)
         if kept is None or kept[0] is not known:
             demands = self._plain if tls is None else self._tls
             names = [mechanism.name for mechanism in known if demands.met_by(mechanism)]
             names = [name for name in names if bound or not name.endswith(BOUND)]
+            names = [name for name in names if vouched or name != "EXTERNAL"]
             if self._filter is not None:
                 names = [name for name in names if await self._filter.matches_name(name.lower())]
             kept = known, tuple(names)
