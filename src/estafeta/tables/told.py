@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from estafeta.base import log, verbose
 from estafeta.tables.table import Table, TableDown
 
-
 SECRET = re.compile(r"passw(?!d\.byname)|sasl|secret|cred", re.IGNORECASE)
 """Names of tables whose answers are, or contain, passwords: `hash:/etc/postfix/sasl_passwd`."""
 

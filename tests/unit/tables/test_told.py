@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.talk.stage import logged
 
 from estafeta.base import verbose
 from estafeta.tables.index import open_table
-from tests.talk.stage import logged
 
 
 @pytest.fixture

@@ -81,8 +81,8 @@ class Sasl:
         self._plain = Demands("smtpd_sasl_security_options", conf.smtpd_sasl_security_options)
         self._tls = Demands("smtpd_sasl_tls_security_options", conf.smtpd_sasl_tls_security_options)
         self._allowed: dict[tuple[bool, bool, bool], tuple[Sequence[Mechanism], tuple[str, ...]]] = {}
-        """By whether there is TLS, whether a login can be bound to it and the client's certificate is trusted: what the authenticator had to offer, and
-        what is left of it."""
+        """By whether there is TLS, whether a login can be bound to it, and whether the client's certificate is trusted:
+        what the authenticator had to offer, and what is left of it."""
 
     @classmethod
     def open(cls, conf: Config) -> Sasl | None:
