@@ -30,4 +30,4 @@ def without_secrets(raw: bytes) -> bytes:
     return raw[: found.end()] + b"(not shown)" if found else raw
 
 
-_AUTH = re.compile(rb"(?:^|\n)[ \t]*AUTH[ \t]+\S+[ \t\r\n]+(?=\S)", re.IGNORECASE)
+_AUTH = re.compile(rb"(?<![A-Za-z])AUTH[ \t]+\S+[ \t\r\n]+(?=\S)", re.IGNORECASE)

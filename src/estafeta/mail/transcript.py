@@ -21,8 +21,11 @@ WIDTH = 78
 """Columns after which a line of the transcript is broken, at a blank."""
 INDENT = "     "
 
+_IN = " In:  "
 OMITTED = " (the beginning is not kept)"
-_SECRET = re.compile(rb"(AUTH[ \t]+[\w-]+[ \t]+)\S.*", re.IGNORECASE | re.DOTALL)
+_SECRET = re.compile(rb"(AUTH[ \t]+\S+[ \t]+)\S.*", re.IGNORECASE | re.DOTALL)
+_ENCODED = re.compile(rb"(?!STARTTLS$)(?:[A-Za-z0-9+/]{4}){2,}|[A-Za-z0-9+/]{4,}={1,2}", re.IGNORECASE)
+"""No command, but what a client sends that does not look whether AUTH was refused."""
 
 
 def recording() -> Recording:
@@ -39,7 +42,7 @@ def told(entries: Collection[Entry]) -> list[str]:
     asked = False
     for entry in entries:
         if isinstance(entry, bytes):
-            lines += [" In:  (not shown)"] if asked else _said(" In:  ", entry)
+            lines += [f"{_IN}(not shown)"] if asked else _said(_IN, entry)
         else:
             lines += _said(" Out: ", entry[0])
         asked = not isinstance(entry, bytes) and entry[0].startswith(b"334 ")
@@ -84,6 +87,8 @@ def _mailbox(name: str, address: str, *, standard: bool) -> str:
 
 def _said(mark: str, raw: bytes) -> list[str]:
     raw = _SECRET.sub(rb"\1(not shown)", raw.rstrip(b"\r\n"))
+    if mark == _IN and _ENCODED.fullmatch(raw.strip()):
+        raw = b"(not shown)"
     lines: list[str] = []
     for line in raw.replace(b"\r\n", b"\n").split(b"\n"):
         lines += _folded(mark + _printable(line))

@@ -63,3 +63,17 @@ def test_the_reason_why_a_session_ended() -> None:
 
 def test_the_old_form_of_addresses() -> None:
     assert "To: postmaster@example.test (Postmaster)\r\n" in _notice(standard=False)
+
+
+def test_a_password_said_after_a_refused_auth_is_not_told() -> None:
+    entries = [
+        b"AUTH \xff c2VjcmV0\r\n",
+        (b"535 no\r\n",),
+        b"c2VjcmV0cw==\r\n",
+        b"c2VjcmV0czEy\r\n",
+        b"STARTTLS\r\n",
+        b"QUIT\r\n",
+    ]
+    lines = told(entries)
+    assert not [line for line in lines if "c2Vj" in line]
+    assert lines[-2:] == [" In:  STARTTLS", " In:  QUIT"]

@@ -426,7 +426,10 @@ class Session:
         forbidden = self.policy.conf.smtpd_forbid_unauth_pipelining
         if not self.ill_pipelining or forbidden:
             self.ill_pipelining = True
-            shown = escaped(without_secrets(self.stream.peek(SHOWN)))
+            ahead = self.stream.peek(SHOWN)
+            if verb == "AUTH" and split_command(ahead.partition(b"\n")[0].decode("latin-1"))[0] not in COMMANDS:
+                ahead = b"(not shown)"  # it does not wait for the reply, and says its password next
+            shown = escaped(without_secrets(ahead))
             log.info(f"improper command pipelining after {verb} from {self.client.namaddr}: {shown}")
         return not forbidden
 

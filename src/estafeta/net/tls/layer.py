@@ -11,7 +11,7 @@ the stream wants to hold, and a handshake has one deadline for all of it.
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from estafeta.net.tls import openssl
 from estafeta.net.tls.facts import peer_of
@@ -50,6 +50,9 @@ class HandshakeLost(ConnectionError):
 class TlsLayer(asyncio.Protocol):
     """One connection's TLS, as the server of it. `handshake` first, then it works by itself."""
 
+    _room: ClassVar[Any] = None
+    """Where OpenSSL puts what it has decrypted. One for all: it is copied at once, and thousands may be connected."""
+
     def __init__(self, server: ServerTls, above: Above, transport: Any) -> None:
         self._server = server
         self._above: Any = above
@@ -63,7 +66,8 @@ class TlsLayer(asyncio.Protocol):
         self._out: Any = lib.BIO_new(lib.BIO_s_mem())
         lib.SSL_set_bio(self.ssl, self._in, self._out)  # they are its own now, and freed with it
         lib.SSL_set_accept_state(self.ssl)
-        self._room = ffi.new("char[]", RECORD)
+        if TlsLayer._room is None:
+            TlsLayer._room = ffi.new("char[]", RECORD)
         self._established = False
         self._ended = False
         self._lost: Exception | None = None
