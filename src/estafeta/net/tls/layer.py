@@ -106,8 +106,6 @@ class TlsLayer(asyncio.Protocol):
     def begin(self) -> None:
         """The handshake is done and the stream has taken note: what came with it is the first input."""
         self._decrypt()
-        if self._ended:
-            self._above.eof_received()
 
     async def _agree(self, first: bytes, key: int) -> str:
         lib, name = self._lib, ""
@@ -156,7 +154,7 @@ class TlsLayer(asyncio.Protocol):
         self._ended = True
         self._changed.set()
         if self._established:
-            self._above.eof_received()
+            self._decrypt()
         return True
 
     def pause_writing(self) -> None:
@@ -193,14 +191,17 @@ class TlsLayer(asyncio.Protocol):
 
     def _read_nothing(self, result: int) -> None:
         problem = self._lib.SSL_get_error(self.ssl, result)
-        if problem == openssl.ERROR_WANT_READ:
-            return
         if problem == openssl.ERROR_ZERO_RETURN:  # its farewell
-            if not self._ended:
-                self._ended = True
-                self._above.eof_received()
+            self._ended = True
+        elif problem != openssl.ERROR_WANT_READ:
+            self._broken()
             return
-        # A record that was tampered with, or an alert: nothing more can be trusted.
+        if self._ended:
+            # Not before the stream has all that came before the end, which it may not have wanted yet.
+            self._above.eof_received()
+
+    def _broken(self) -> None:
+        """A record that was tampered with, or an alert: nothing more can be trusted."""
         self._server.library.errors()
         self._send()
         self._gone = True

@@ -239,3 +239,42 @@ def test_after_the_end_nothing_of_openssl_is_kept(keys: tuple[Path, dict[str, Pa
         assert stream.gone
 
     run(scene)
+
+
+def test_what_came_before_the_end_is_not_lost(keys: tuple[Path, dict[str, Pair]]) -> None:
+    """A client that says all it has and closes its side: more than the stream holds at a time."""
+
+    async def scene() -> None:
+        stream = Stream()
+        wire = Wire(stream, context_of(keys[0]))
+        await wire.shake(server_of(keys[0]))
+        line = b"x" * 9998 + b"\r\n"
+        wire.say(line * 60)
+        wire.protocol.eof_received()
+        for _ in range(60):
+            assert await stream.line(20000) == line
+        with pytest.raises(PeerGone):
+            await stream.line(20000)
+
+    run(scene)
+
+
+def test_byte_by_byte(keys: tuple[Path, dict[str, Pair]]) -> None:
+    async def scene() -> None:
+        stream = Stream()
+        wire = Wire(stream, context_of(keys[0], "client"))
+        task = asyncio.create_task(stream.start_tls(server_of(keys[0], ask=True), 5))
+        while not task.done():
+            await asyncio.sleep(0)
+            try:
+                wire.client.do_handshake()
+                wire.client.write(b"said at once\r\n")
+            except ssl.SSLWantReadError:
+                pass
+            for byte in wire._out.read():
+                wire.protocol.data_received(bytes([byte]))
+                await asyncio.sleep(0)
+        assert (await task).certificate
+        assert await stream.line(100) == b"said at once\r\n"
+
+    run(scene)
