@@ -24,6 +24,13 @@ RECORD = 16384
 HANDSHAKE_LIMIT = 256 * 1024
 """Bytes that a client may send in a handshake; a chain of certificates fits."""
 
+SLICE = 64 * 1024
+"""Bytes that OpenSSL works on in one go."""
+EMPTY_LIMIT = 64 * 1024
+"""Bytes that a client may send without content in them; key updates cost us a hundred times what they cost it."""
+OVERHEAD = 32
+"""Bytes on the wire for a byte of content that are borne beyond that: a record with one byte has 23."""
+
 
 class Above(Protocol):
     """What the layer needs of the stream."""
@@ -73,6 +80,7 @@ class TlsLayer(asyncio.Protocol):
         self._lost: Exception | None = None
         self._gone = False
         self._received = 0
+        self._content = 0
         self._stopped = False
         """The stream does not want more now."""
         self._choked = False
@@ -99,6 +107,7 @@ class TlsLayer(asyncio.Protocol):
             self._server.choosing.pop(key, None)
         peer = peer_of(self._server, self.ssl, name)
         self._established = True
+        self._received = 0
         if trace is not None:
             trace.established()
         return peer
@@ -141,10 +150,16 @@ class TlsLayer(asyncio.Protocol):
             return
         if self._trace is not None:
             self._trace.dump("read from", data)
-        self._lib.BIO_write(self._in, self._ffi.from_buffer(data), len(data))
         if self._established:
-            self._decrypt()
+            for start in range(0, len(data), SLICE):
+                part = data if len(data) <= SLICE else data[start : start + SLICE]
+                self._received += len(part)
+                self._lib.BIO_write(self._in, self._ffi.from_buffer(part), len(part))
+                self._decrypt()
+                if self._gone:
+                    break
         else:
+            self._lib.BIO_write(self._in, self._ffi.from_buffer(data), len(data))
             self._received += len(data)
             if self._received > HANDSHAKE_LIMIT:
                 self._below.pause_reading()
@@ -186,6 +201,7 @@ class TlsLayer(asyncio.Protocol):
             if count <= 0:
                 self._read_nothing(count)
                 break
+            self._content += count
             self._above.data_received(bytes(ffi.buffer(room, count)))
         self._send()
 
@@ -193,7 +209,7 @@ class TlsLayer(asyncio.Protocol):
         problem = self._lib.SSL_get_error(self.ssl, result)
         if problem == openssl.ERROR_ZERO_RETURN:  # its farewell
             self._ended = True
-        elif problem != openssl.ERROR_WANT_READ:
+        elif problem != openssl.ERROR_WANT_READ or self._received > EMPTY_LIMIT + OVERHEAD * self._content:
             self._broken()
             return
         if self._ended:
@@ -201,7 +217,7 @@ class TlsLayer(asyncio.Protocol):
             self._above.eof_received()
 
     def _broken(self) -> None:
-        """A record that was tampered with, or an alert: nothing more can be trusted."""
+        """A record that was tampered with, or an alert, or too much of nothing: no more can be trusted."""
         self._server.library.errors()
         self._send()
         self._gone = True
