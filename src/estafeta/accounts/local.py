@@ -219,6 +219,15 @@ class LocalAuthenticator:
             raise down
         return None
 
+    async def decoy(self, asked: Secret, about: Circumstances) -> Kept | None:
+        """For a user whom no source knows: a challenge that looks like everybody's. Raises SourceDown."""
+        for source in self.sources:
+            if asked.form in source.forms:
+                found = await source.decoy(named(asked.user, about.realm), asked.form)
+                if found is not None:
+                    return found
+        return None
+
     async def owner(self, asked: Token) -> str | None:
         down: SourceDown | None = None
         for source in self.sources:
@@ -308,6 +317,8 @@ class LocalExchange:
             case Secret():
                 kept = await self._owner.kept(self._of_realm(event), self._about)
                 self._known = kept is not None
+                if kept is None and event.form.startswith("SCRAM-"):
+                    return await self._owner.decoy(event, self._about)
                 return kept
             case Token():
                 return await self._owner.owner(event)

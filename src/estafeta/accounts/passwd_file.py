@@ -10,6 +10,7 @@ warning, and the others count.
 from __future__ import annotations
 
 import hmac
+import secrets
 from dataclasses import dataclass
 
 from estafeta.accounts import hashes
@@ -19,7 +20,7 @@ from estafeta.accounts.local import Checking, pepper, within
 from estafeta.accounts.source import SECRET_FORMS, Source
 from estafeta.accounts.watched import Watched
 from estafeta.base import log
-from estafeta.wire.sasl.events import Kept
+from estafeta.wire.sasl.events import Kept, ScramKeys
 
 _EXTRA = 7
 """Which field, from 0, holds Dovecot's extra settings."""
@@ -110,11 +111,31 @@ class PasswdFile(Source):
             if stored is not None:
                 return self._check(name, stored, password)
         if users.sample:
-            # Somebody's stored password, always the same one for the same name: so nothing tells that nobody is there.
-            digest = hmac.digest(self._pepper, names[0].encode("utf-8", "surrogateescape"), "sha256")
-            chosen = int.from_bytes(digest[:8], "big")
-            self._check(names[0], users.sample[chosen % len(users.sample)], password)
+            self._check(names[0], self._somebody(users, names[0]), password)
         return False
+
+    def _somebody(self, users: Users, name: str) -> Stored:
+        """Somebody's stored password, always the same one for the same name: so nothing tells that nobody is there."""
+        return users.sample[int.from_bytes(self._mixed("user", name)[:8], "big") % len(users.sample)]
+
+    def _mixed(self, purpose: str, name: str) -> bytes:
+        return hmac.digest(self._pepper, f"{purpose} {name}".encode("utf-8", "surrogateescape"), "sha256")
+
+    async def decoy(self, user: str, form: str) -> Kept | None:
+        """Salts are as long, and rounds as many, as somebody's."""
+        return await self._checking.workers.run(self._decoy, user, form)
+
+    def _decoy(self, name: str, form: str) -> Kept | None:
+        users = self._file.current()
+        try:
+            like = hashes.kept_for(self._somebody(users, name), form) if users.sample else None
+        except BadHash:  # told of when its owner comes
+            return None
+        if not isinstance(like, ScramKeys):
+            return None
+        salt = self._mixed(f"salt {form}", name)[: len(like.salt)]
+        size = len(like.stored_key)
+        return ScramKeys(salt, like.iterations, secrets.token_bytes(size), secrets.token_bytes(size))
 
     def _check(self, name: str, stored: Stored, password: str) -> bool:
         try:

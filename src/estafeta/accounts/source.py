@@ -46,6 +46,11 @@ class Source:
         """What there is for a mechanism of SECRET_FORMS. Raises SourceDown."""
         return None
 
+    async def decoy(self, user: str, form: str) -> Kept | None:
+        """What `kept` might say of a user who does not exist, always the same; nothing fits it. None: the mechanism
+        may make something up, since it looks like what is kept here. Raises SourceDown."""
+        return None
+
     async def owner(self, user: str, token: str) -> str | None:
         """Whose token it is; `user`, if not empty, is who the client says. Raises SourceDown."""
         return None

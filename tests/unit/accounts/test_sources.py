@@ -615,3 +615,29 @@ def test_a_driver_that_is_missing_says_how_to_get_it(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(ValueError, match=r"pip install 'estafeta\[pgsql\]'"):
         sql.driver("pgsql")
+
+
+def test_a_challenge_does_not_tell_who_exists(tmp_path: Path) -> None:
+    """Rounds and salt of a user who does not exist look like those of the others, and are the same each time."""
+    file = tmp_path / "users"
+    file.write_text("".join(f"{name}:{make('x', 'SCRAM-SHA-256')}\n" for name in ("ana", "eva")))
+
+    async def challenge(name: str) -> str:
+        source = PasswdFile(str(file), checking())
+        source.open()
+        owner = OwnAuthenticator([source], source._checking)
+        exchange, answer = await owner.begin("SCRAM-SHA-256", f"n,,n={name},r=abc".encode(), ABOUT)
+        assert isinstance(answer, Challenge)
+        nonce = answer.text.partition(b",")[0].removeprefix(b"r=").decode()
+        proof = base64.b64encode(b"p" * 32).decode()
+        assert isinstance(await exchange.step(f"c=biws,r={nonce},p={proof}".encode()), Denied)
+        await owner.stop()
+        return answer.text.decode().partition(",")[2]
+
+    def shape(text: str) -> tuple[int, str]:
+        salt, _, rounds = text.partition(",")
+        return len(salt), rounds
+
+    ana, nobody, again, other = (asyncio.run(challenge(name)) for name in ("ana", "nobody", "nobody", "other"))
+    assert shape(ana) == shape(nobody) == shape(other)
+    assert nobody == again != other
