@@ -6,6 +6,7 @@ means not passed yet, 1 that the test was turned off. It is the form that Postfi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,9 +20,6 @@ LATE = frozenset({PIPELINING, NON_SMTP, BARE_NEWLINE})
 """Tests that postscreen's own SMTP session makes."""
 
 NEW, DISABLED = 0, 1
-
-CLEANED = "_LAST_CACHE_CLEANUP_COMPLETED_"
-"""The key under which the cache itself says when it was last cleaned."""
 
 Times = tuple[int, ...]
 NOTHING: Times = (NEW,) * TESTS
@@ -72,3 +70,13 @@ class Rules:
     def settled(self, times: Times) -> Times:
         """As it is kept: what is turned off counts as done with, if nothing is known."""
         return tuple(DISABLED if when == NEW and test not in self.enabled else when for test, when in enumerate(times))
+
+
+def long_gone(retention: float) -> Callable[[str, int], bool]:
+    """Whether an entry, at a time, is of a client that has not been here for `retention` seconds."""
+
+    def stale(line: str, now: int) -> bool:
+        times = parse(line)
+        return times is None or max(times) + retention < now
+
+    return stale

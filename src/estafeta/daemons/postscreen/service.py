@@ -24,13 +24,13 @@ from estafeta.net.peer import plain
 from estafeta.net.stream import Stream
 from estafeta.services.passed import Origin
 from estafeta.skeleton.service import Context, Service
+from estafeta.tables.cache_cleanup import Cleanup
 from estafeta.tables.cache_store import CacheStore
 from estafeta.tables.table import TableDown
 from estafeta.wire.haproxy import Header, ProxyError, parse_header
 
 from . import record, replies
 from .access import DUNNO, PERMIT, REJECT
-from .cleanup import Cleanup
 from .handover import Handover
 from .lobby import Line, Watch
 from .policy import DROP, ENFORCE, Policy
@@ -91,7 +91,8 @@ class PostscreenService(Service):
         self._short_line: Line[Visitor] = Line(self._loop, policy.stressed.greeting, self._waited)
         self._smtpd = Handover(self._loop, self.conf.smtpd_service_name)
         if self._store is not None:
-            cleanup = Cleanup(self.conf, self._store, time.time)
+            stale = record.long_gone(self.conf.postscreen_cache_retention_time)
+            cleanup = Cleanup(self._store, self.conf.postscreen_cache_cleanup_interval, stale, time.time)
             self._run(cleanup.run())
             await asyncio.sleep(0)  # a small cache is clean before the first client
 

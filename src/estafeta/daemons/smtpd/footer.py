@@ -15,11 +15,12 @@ import time
 from typing import TYPE_CHECKING
 
 from estafeta.base import log
-from estafeta.config.expand import ExpandError, expand
+from estafeta.config.expand import ExpandError
 from estafeta.config.instance import Config
+from estafeta.daemons.smtpd.expansion import Expansion
 from estafeta.tables.maps import Maps
 from estafeta.tables.table import TableDown
-from estafeta.wire.smtp.footer import unescaped, with_footer
+from estafeta.wire.smtp.footer import with_footer
 from estafeta.wire.smtp.reply import split_enhanced
 
 if TYPE_CHECKING:
@@ -35,8 +36,7 @@ class Dressing:
         self._footer = conf.smtpd_reject_footer
         self._footers = Maps.open(conf.smtpd_reject_footer_maps, name="smtpd_reject_footer_maps")
         self._filter = Maps.open(conf.smtpd_reject_filter_maps, name="smtpd_reject_filter_maps")
-        allowed = re.escape(unescaped(conf.smtpd_expansion_filter))
-        self._forbidden = re.compile(f"[^{allowed}]", re.S)
+        self._expansion = Expansion(conf)
         self._server_name = conf.myhostname
 
     @classmethod
@@ -93,16 +93,7 @@ class Dressing:
 
     def expanded(self, session: Session, template: str) -> str:
         """The template with facts about the session, and `\\n` as a line end. Raises ExpandError."""
-        facts = self.facts(session)
-
-        def lookup(name: str) -> str | None:
-            value = facts.get(name)
-            if value is None:
-                log.warning(f'unknown macro name "{name}" in expansion request')
-                return None
-            return self._forbidden.sub("_", value)
-
-        return expand(template.replace("\\n", "\n"), lookup, recursive=False)
+        return self._expansion.of(template.replace("\\n", "\n"), self.facts(session))
 
     def facts(self, session: Session) -> dict[str, str]:
         """Everything that a footer may mention."""

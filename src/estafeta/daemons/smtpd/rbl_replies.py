@@ -13,9 +13,9 @@ from estafeta.base import log
 from estafeta.config.expand import ExpandError, expand
 from estafeta.config.instance import Config
 from estafeta.config.main_cf import ConfigError
+from estafeta.daemons.smtpd.expansion import Expansion
 from estafeta.tables.maps import Maps
 from estafeta.tables.table import Misconfigured, TableDown
-from estafeta.wire.smtp.footer import unescaped
 from estafeta.wire.smtp.reply import split_enhanced
 
 if TYPE_CHECKING:
@@ -40,8 +40,7 @@ class RblReplies:
         self._code = str(conf.maps_rbl_reject_code)
         self._template = conf.default_rbl_reply
         self._maps = Maps.open(conf.rbl_reply_maps, name="rbl_reply_maps")
-        allowed = re.escape(unescaped(conf.smtpd_expansion_filter))
-        self._forbidden = re.compile(f"[^{allowed}]", re.S)
+        self._expansion = Expansion(conf)
         try:
             expand(self._template, lambda name: "", recursive=False)
         except ExpandError as error:
@@ -61,21 +60,14 @@ class RblReplies:
             "rbl_class": kind,
         }
 
-        def lookup(name: str) -> str | None:
-            value = facts.get(name)
-            if value is None:
-                log.warning(f'unknown macro name "{name}" in expansion request')
-                return None
-            return self._forbidden.sub("_", value)
-
         template = await self._own_template(listed_by)
         if template is not None:
             try:
-                return _split(expand(template, lookup, recursive=False))
+                return _split(self._expansion.of(template, facts))
             except ExpandError as error:
                 log.warning(str(error))
                 log.warning(f"rbl_reject_reply: bad rbl reply template for domain {listed_by}: {template}")
-        return _split(expand(self._template, lookup, recursive=False))
+        return _split(self._expansion.of(self._template, facts))
 
     async def _own_template(self, listed_by: str) -> str | None:
         if not self._maps:

@@ -9,11 +9,9 @@ turn known users into strangers. verify(8), ADDRESS_VERIFICATION_README.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from estafeta.base import log
 from estafeta.services.verify import BOUNCE, DEFER, OK, TODO
 
 if TYPE_CHECKING:
@@ -23,11 +21,7 @@ if TYPE_CHECKING:
 PROBE_LIFE = 1000
 """Seconds after which a probe that nobody has answered counts as lost."""
 IN_PROGRESS = "Address verification in progress"
-CLEANED = "_LAST_CACHE_CLEANUP_COMPLETED_"
-"""The key under which the cache itself says when it was last cleaned."""
 LONGEST_TEXT = 4096
-TURN = 1000
-"""Entries looked at in one go by a cleanup."""
 
 
 class Entry:
@@ -68,7 +62,6 @@ class Memory:
             True: conf.address_verify_positive_refresh_time,
             False: conf.address_verify_negative_refresh_time,
         }
-        self._interval = conf.address_verify_cache_cleanup_interval
 
     def look(self, address: str) -> tuple[int, str, bool]:
         """(status, text, whether a probe is to leave now). The probe counts as sent with this."""
@@ -109,33 +102,7 @@ class Memory:
     def _is_stale(self, entry: Entry, now: int) -> bool:
         return now - entry.probed > PROBE_LIFE and now - entry.updated > self._expire[entry.status == OK]
 
-    # --- cleaning
-
-    def next_cleanup(self) -> float | None:
-        """Seconds until the cache is to be cleaned; None for never."""
-        if not self._interval:
-            return None
-        last = self._store.get(CLEANED) or ""
-        if not (last.isascii() and last.isdigit()):
-            return 0.0
-        now = self._clock()
-        # A clock that was set back must not put it off for long.
-        return max(0.0, min(int(last), now) + self._interval - now)
-
-    async def clean(self) -> None:
-        """Forget what has expired."""
-        now = int(self._clock())
-        kept = dropped = 0
-        for seen, (key, line) in enumerate(self._store.items(), 1):
-            if key == CLEANED:
-                continue
-            entry = Entry.parse(line)
-            if entry is None or self._is_stale(entry, now):
-                self._store.delete(key)
-                dropped += 1
-            else:
-                kept += 1
-            if seen % TURN == 0:
-                await asyncio.sleep(0)
-        self._store.put(CLEANED, str(now))
-        log.info(f"cache {self._store.spec} full cleanup: retained={kept} dropped={dropped} entries")
+    def is_stale(self, line: str, now: int) -> bool:
+        """Whether an entry may be forgotten."""
+        entry = Entry.parse(line)
+        return entry is None or self._is_stale(entry, now)

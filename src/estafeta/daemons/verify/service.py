@@ -21,6 +21,7 @@ from estafeta.net.frames import Frames
 from estafeta.services.submission import Submission, Submitter
 from estafeta.services.verify import OK, Answer, Outcome, ProbeSender, Question, decode_word, encode
 from estafeta.skeleton.service import Context, Service
+from estafeta.tables.cache_cleanup import Cleanup
 from estafeta.tables.cache_store import CacheStore
 
 IN_MEMORY = "internal:verify"
@@ -42,12 +43,14 @@ class VerifyService(Service):
         """Open the cache, while the process still has its first identity. Raises TableError."""
         self._store = CacheStore.open(self.conf.address_verify_map.strip() or IN_MEMORY, self.conf)
         self._memory = Memory(self.conf, self._store, time.time)
+        interval = self.conf.address_verify_cache_cleanup_interval
+        self._cleanup = Cleanup(self._store, interval, self._memory.is_stale, time.time)
         self._sender = ProbeSender(self.conf)
 
     async def start(self) -> None:
         self._submitter = Submitter(timeout=self.conf.ipc_timeout)
         self._sending = asyncio.Semaphore(MOST_AT_ONCE)
-        self._cleaning = asyncio.get_running_loop().create_task(self._clean())
+        self._cleaning = asyncio.get_running_loop().create_task(self._cleanup.run())
         self._cleaning.add_done_callback(_ended)
         await asyncio.sleep(0)  # a small cache is clean before the first question
 
@@ -132,12 +135,6 @@ class VerifyService(Service):
         )
         head = f"Date: {mail_date(now)}\r\nFrom: <{quote(sender)}>\r\nTo: <{quote(address)}>\r\nSubject: probe\r\n\r\n"
         return Submission(0, envelope, head.encode("utf-8", "surrogateescape"), origin="verify")
-
-    async def _clean(self) -> None:
-        while (pause := self._memory.next_cleanup()) is not None:
-            if pause:
-                await asyncio.sleep(pause)
-            await self._memory.clean()
 
 
 def _ended(task: asyncio.Task[None]) -> None:

@@ -9,7 +9,7 @@ from tests.talk.stage import logged
 
 from estafeta.config.instance import Config
 from estafeta.daemons.postscreen import record
-from estafeta.daemons.postscreen.cleanup import Cleanup
+from estafeta.tables.cache_cleanup import CLEANED, Cleanup
 from estafeta.tables.cache_store import MemoryStore
 
 ALL = {
@@ -56,11 +56,10 @@ def test_old_entries_are_forgotten_and_the_log_says_how_many() -> None:
     store.put("192.0.2.1", "100;1;1;1;1")
     store.put("192.0.2.2", "1;500;1;1;1")
     store.put("192.0.2.3", "nonsense")
-    conf = Config.for_test(postscreen_cache_retention_time="100s", postscreen_cache_cleanup_interval="50s")
-    cleanup = Cleanup(conf, store, lambda: 600.0)
+    cleanup = Cleanup(store, 50, record.long_gone(100), lambda: 600.0)
     assert cleanup.pause() == 0
     with logged() as lines:
         asyncio.run(cleanup.clean())
-    assert [key for key, _ in store.items()] == ["192.0.2.2", record.CLEANED]
+    assert [key for key, _ in store.items()] == ["192.0.2.2", CLEANED]
     assert lines[-1].endswith("cache internal:x full cleanup: retained=1 dropped=2 entries")
     assert cleanup.pause() == 50

@@ -8,8 +8,9 @@ import pytest
 
 from estafeta.base import log
 from estafeta.config.instance import Config
-from estafeta.daemons.verify.memory import CLEANED, IN_PROGRESS, PROBE_LIFE, Entry, Memory
+from estafeta.daemons.verify.memory import IN_PROGRESS, PROBE_LIFE, Entry, Memory
 from estafeta.services.verify import BOUNCE, DEFER, OK, TODO
+from estafeta.tables.cache_cleanup import CLEANED, Cleanup
 from estafeta.tables.cache_store import MemoryStore
 
 DAY, HOUR = 86400, 3600
@@ -22,7 +23,10 @@ class Desk:
     def __init__(self, **settings: str) -> None:
         self.now = 1_000_000_000.0
         self.store = MemoryStore("internal:test")
-        self.memory = Memory(Config.for_test(**settings), self.store, lambda: self.now)
+        conf = Config.for_test(**settings)
+        self.memory = Memory(conf, self.store, lambda: self.now)
+        interval = conf.address_verify_cache_cleanup_interval
+        self.cleanup = Cleanup(self.store, interval, self.memory.is_stale, lambda: self.now)
 
     def look(self) -> tuple[int, str, bool]:
         return self.memory.look(KNOWN)
@@ -121,21 +125,21 @@ def test_what_has_expired_is_cleaned_out() -> None:
     lines: list[str] = []
     before = log.install(lambda level, text, program: lines.append(text))
     try:
-        assert desk.memory.next_cleanup() == 0
+        assert desk.cleanup.pause() == 0
         desk.memory.learn("old@x", BOUNCE, "no")
         desk.now += 4 * DAY
         desk.memory.learn("new@x", BOUNCE, "no")
         desk.memory.look("pending@x")
         desk.store.put("junk", "junk")
-        asyncio.run(desk.memory.clean())
+        asyncio.run(desk.cleanup.clean())
     finally:
         log.install(before)
     assert lines == ["cache internal:test full cleanup: retained=2 dropped=2 entries"]
     assert {key for key, _ in desk.store.items()} == {"new@x", "pending@x", CLEANED}
-    assert desk.memory.next_cleanup() == 12 * HOUR
+    assert desk.cleanup.pause() == 12 * HOUR
     desk.now -= DAY  # the clock was set back
-    assert desk.memory.next_cleanup() == 12 * HOUR
+    assert desk.cleanup.pause() == 12 * HOUR
 
 
 def test_an_interval_of_0_never_cleans() -> None:
-    assert Desk(address_verify_cache_cleanup_interval="0").memory.next_cleanup() is None
+    assert Desk(address_verify_cache_cleanup_interval="0").cleanup.pause() is None
