@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,9 @@ from cffi import FFI
 from tests.support.certificates import make_certificates
 from tests.unit.net.tls.test_layer import server_of
 
-from estafeta.net.stream import Stream
+from estafeta.net.stream import PeerGone, Stream
 from estafeta.net.tls.layer import EMPTY_LIMIT, SLICE
-from estafeta.net.tls.openssl import NAMES
+from estafeta.net.tls.openssl import NAMES, TlsError
 
 TLS1_2 = 0x0303
 UPDATE_REQUESTED = 1
@@ -114,3 +116,38 @@ def test_a_client_cannot_renegotiate(tmp_path: Path) -> None:
         assert 0 < client.heard < 100  # an alert, no handshake
 
     asyncio.run(scene())
+
+
+def test_handshakes_leave_nothing_behind(tmp_path: Path) -> None:
+    """Neither a good one nor one that fails waits for somebody to collect garbage."""
+    make_certificates(tmp_path)
+    server = server_of(tmp_path)
+
+    async def good() -> weakref.ref[Any]:
+        client = Client(Stream())
+        await client.shake(tmp_path)
+        layer = weakref.ref(client.protocol)
+        client.protocol.connection_lost(None)
+        client.protocol = None
+        return layer
+
+    async def bad(said: bytes) -> weakref.ref[Any]:
+        stream = Stream()
+        client = Client(stream)
+        task = asyncio.create_task(stream.start_tls(server, 5))
+        await asyncio.sleep(0)
+        layer = weakref.ref(client.protocol)
+        client.protocol.data_received(said)
+        client.protocol.connection_lost(None)
+        await asyncio.wait([task])
+        assert isinstance(task.exception(), TlsError | PeerGone)
+        client.protocol = None  # as a transport does
+        return layer
+
+    gc.disable()
+    try:
+        left = [asyncio.run(good()), asyncio.run(bad(b"MAIL FROM:<a@b.test>\r\n")), asyncio.run(bad(b"\x16\x03\x01"))]
+        assert [layer() for layer in left] == [None, None, None]
+        assert not server.choosing
+    finally:
+        gc.enable()
