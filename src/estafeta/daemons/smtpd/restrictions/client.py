@@ -80,6 +80,5 @@ def _unknown(check: Check, status: int, text: str, detail: str = "7.1") -> Verdi
         return None
     code = check.policy.conf.unknown_client_reject_code
     if status == LATER:
-        check.defer_later(Refusal(450, f"4.{detail}", text))
-        return None
+        return check.tempfail(check.policy.conf.reject_tempfail_action, Refusal(450, f"4.{detail}", text))
     return Refusal(code, f"5.{detail}", text)
