@@ -61,10 +61,14 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+DOORS = ("smtpd", "postscreen")
+
+
 def smtp_port(config: Path, conf: Config) -> int:
-    """Where smtpd listens according to master.cf; the user may have changed it. Raises ConfigError."""
+    """Where strangers bring mail according to master.cf: the first smtpd, or the postscreen before it; the user may have
+    changed it. Raises ConfigError."""
     for entry in load_services(str(config), conf):
-        if entry.type == "inet" and entry.program == "smtpd" and entry.port.isdigit():
+        if entry.type == "inet" and entry.program in DOORS and entry.port.isdigit():
             return int(entry.port)
     return PORT
 
@@ -74,9 +78,11 @@ def change_port(config: Path, port: int) -> None:
     path = config / "master.cf"
     old = smtp_port(config, Config.load(str(config)))
     lines = path.read_text().splitlines(keepends=True)
-    path.write_text(
-        "".join(line.replace(f":{old}", f":{port}", 1) if line.endswith("smtpd\n") else line for line in lines)
-    )
+    for at, line in enumerate(lines):
+        words = line.split()
+        if words and words[-1] in DOORS and words[0].rpartition(":")[2] == str(old):
+            lines[at] = line.replace(words[0], words[0].removesuffix(str(old)) + str(port), 1)
+    path.write_text("".join(lines))
 
 
 def commands_folder() -> str:

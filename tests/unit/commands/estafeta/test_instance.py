@@ -49,6 +49,16 @@ def test_the_port_can_be_changed(folder: Path) -> None:
     assert up.smtp_port(folder / "etc", Config.load(str(folder / "etc"))) == 2600
 
 
+def test_the_port_of_postscreen_can_be_changed_and_other_ports_stay(folder: Path) -> None:
+    instance.make(folder, 2525, "example.test")
+    path = folder / "etc" / "master.cf"
+    text = path.read_text().replace("-       smtpd\n", "1       postscreen\n127.0.0.1:2465 inet n - n - - smtpd\n", 1)
+    path.write_text(text)
+    up.change_port(folder / "etc", 2600)
+    assert "127.0.0.1:2600 " in path.read_text() and "127.0.0.1:2465 " in path.read_text()
+    assert up.smtp_port(folder / "etc", Config.load(str(folder / "etc"))) == 2600
+
+
 @pytest.mark.parametrize("domain", ["", "a b", "x\nmail_owner = root", "-x"])
 def test_what_is_no_domain(folder: Path, domain: str) -> None:
     with pytest.raises(ConfigError, match="is no domain"):
