@@ -65,8 +65,8 @@ DOORS = ("smtpd", "postscreen")
 
 
 def smtp_port(config: Path, conf: Config) -> int:
-    """Where strangers bring mail according to master.cf: the first smtpd, or the postscreen before it; the user may have
-    changed it. Raises ConfigError."""
+    """Where strangers bring mail by master.cf: the first smtpd, or the postscreen before it; the user may have changed
+    it. Raises ConfigError."""
     for entry in load_services(str(config), conf):
         if entry.type == "inet" and entry.program in DOORS and entry.port.isdigit():
             return int(entry.port)
