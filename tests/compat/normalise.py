@@ -103,12 +103,16 @@ class Normaliser:
                 programs.setdefault(found[1], []).append(entry)
         for program in programs.keys() - IN_SEQUENCE:
             programs[program].sort(key=_by_message)
-        programs.get("dnsblog", []).sort()
+        for program in programs.keys() & IN_PARALLEL:
+            programs[program].sort(key=lambda line: (_by_message(line), line))
         return "".join(f"{line}\n" for program in sorted(programs) for line in programs[program])
 
 
 IN_SEQUENCE = {"smtpd", "pickup", "postscreen", "?"}
 """These see one thing after the other, as the case has it; for others chance decides which message comes first."""
+
+IN_PARALLEL = {"dnsblog", "smtp", "lmtp"}
+"""Several processes of these work at the same time: chance decides which of two remarks about no message comes first."""
 
 _ABOUT = re.compile(r"[\w-]+: (?:warning: )?(Q(\d+)): (to=.*)?")
 

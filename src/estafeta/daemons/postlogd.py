@@ -12,7 +12,7 @@ from typing import ClassVar
 from estafeta.base import log
 from estafeta.skeleton.log import printable
 from estafeta.skeleton.log_targets import Descriptor, open_maillog
-from estafeta.skeleton.service import Service
+from estafeta.skeleton.service import Context, Service
 
 LONGEST = 32 * 1024
 """Bytes of one record; the rest is cut."""
@@ -23,6 +23,10 @@ class PostlogdService(Service):
 
     style: ClassVar[str] = "datagram"
     _file: Descriptor | None = None
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.watchdog_timeout = self.conf.postlogd_watchdog_timeout
 
     async def open(self) -> None:
         if self.conf.maillog_file:

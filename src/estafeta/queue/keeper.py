@@ -356,6 +356,10 @@ class Keeper:
         """Put messages into hold/, from which only an operator takes them. Raises SpoolError."""
         return await self._store("hold", moves)
 
+    async def save(self, moves: list[tuple[Place, Envelope]]) -> list[Place]:
+        """Put finished messages into saved/, where nothing of ours looks at them again. Raises SpoolError."""
+        return await self._store("saved", moves)
+
     async def unhold(self, moves: list[tuple[Place, Envelope]]) -> list[Place]:
         """Put held messages into deferred/. Raises SpoolError."""
         return await self._store("deferred", moves)

@@ -34,6 +34,7 @@ from estafeta.tables.table import TableError
 
 from . import privileges
 from .accept import DatagramDoor, Door, PassDoor, SocketDoor, StreamDoor, TriggerDoor, describe
+from .debugger import run_debugger
 from .log import LineSink, for_daemon
 from .log_targets import Target
 from .service import Context, Service
@@ -90,6 +91,8 @@ def run(launch: Launch, channel: socket.socket) -> NoReturn:
     try:
         os.chdir(conf.queue_directory)
         verbose.begin(entry.verbose, conf.debug_peer_level if conf.debug_peer_list else 0)
+        if entry.debug:
+            run_debugger(conf, entry.program)
         table_settings.take(conf, daemon=True)
         logline.use_format(conf.info_log_address_format)
         domain.use_idna2003(conf.enable_idna2003_compatibility)

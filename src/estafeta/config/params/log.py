@@ -26,7 +26,7 @@ class Log:
         least=1,
     )
     postlogd_watchdog_timeout = seconds(
-        "10s", "How long the log writer may be stuck before it is ended and started again.", least=10, pending=True
+        "10s", "How long the log writer may be stuck before it is ended and started again.", least=10
     )
     syslog_facility = text("mail", "The syslog facility that lines are logged under.", least=1)
     syslog_name = text(
@@ -60,6 +60,5 @@ class Log:
     )
     destination_concurrency_feedback_debug = flag(
         "no",
-        "Whether each change of a destination's concurrency window is logged.",
-        pending=True,
+        "Whether the queue manager logs what each delivery does to the concurrency window of its destination.",
     )

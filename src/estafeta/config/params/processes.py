@@ -36,9 +36,14 @@ class Processes:
         least=1,
     )
     fork_attempts = number(
-        "5", "How often starting a process is tried before it counts as failed.", least=1, pending=True
+        "5",
+        "How often master tries to start a process that the system refuses it, before the service waits for "
+        "service_throttle_time.",
+        least=1,
     )
-    fork_delay = seconds("1s", "The pause between two attempts to start a process.", least=1, pending=True)
+    fork_delay = seconds(
+        "1s", "The pause between two attempts to start a process. Other services go on in the meantime.", least=1
+    )
     service_throttle_time = seconds(
         "60s",
         "How long master waits before it starts a service again whose process ended in trouble.",
@@ -97,8 +102,9 @@ class Processes:
     )
     debugger_command = text(
         "",
-        "A shell command that is run, with the environment of the process, for services with -D in master.cf.",
-        pending=True,
+        "A shell command that is run when a process of a service with -D in master.cf starts, or master with -D. It "
+        "may name $process_id and $process_name, and $$ is a dollar sign. The process waits until the command ends: "
+        "put a debugger into the background and a sleep behind it.",
     )
     debug_peer_list = words(
         "",
@@ -113,15 +119,13 @@ class Processes:
     )
     fault_injection_code = number(
         "0",
-        "For tests of the mail system itself: which failure to pretend. 0 for none, which is the only use in real "
-        "life.",
-        pending=True,
+        "Which failure Postfix's programs pretend to have, for tests of Postfix itself. Our tests cause failures from "
+        "outside, so this has no effect.",
     )
     dont_remove = number(
         "0",
-        'For finding errors in the mail system itself: with 1, messages are kept in "saved" instead of being '
-        "removed from the queue.",
-        pending=True,
+        "For finding errors in the mail system itself: with other than 0, messages that are finished are moved to "
+        "the folder saved/ of the queue instead of being removed. Nothing ever removes them there.",
     )
 
 

@@ -69,7 +69,6 @@ class Queue:
         "1000s",
         "How long the queue manager may be stuck on one thing before it is ended and started anew.",
         least=1,
-        pending=True,
     )
     qmgr_ipc_timeout = seconds(
         "60s",

@@ -17,6 +17,7 @@ from estafeta.base import log, verbose
 from estafeta.config.instance import Config, default_directory
 from estafeta.config.main_cf import ConfigError
 from estafeta.skeleton.accept import explain
+from estafeta.skeleton.debugger import run_debugger
 from estafeta.skeleton.log import LineSink, daemon_target, for_daemon
 
 from . import locks
@@ -123,6 +124,8 @@ def serve(options: Options, started: Callable[[str], None]) -> int:
         target = daemon_target(plan.conf, paint=paint)
         sink = for_daemon("master", plan.conf, target)
         enter_queue_directory(plan.conf)
+        if options.debug:
+            run_debugger(plan.conf, "master")
         raise_file_limit()
         held = locks.take(plan.conf)
         plan.conf.report()

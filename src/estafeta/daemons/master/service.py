@@ -53,6 +53,9 @@ class RunningService:
         self.verbose = verbose
         self.throttled = False
         self.throttle_turn = 0
+        self.refused = 0
+        """How often in a row the system would not give us a process."""
+        self.fork = workers.fork
         self.ever_used = False
         self.workers: list[Worker] = []
         self.pot: Pot | None = None
@@ -107,6 +110,12 @@ class RunningService:
         """As it appears in the log."""
         return str(Path(self.conf.daemon_directory, self.entry.program))
 
+    @property
+    def pause(self) -> int:
+        """Seconds until a throttled service gets another chance: few while the system has refused a process less than
+        fork_attempts times in a row. (Postfix's master stands still for them; ours looks after the others.)"""
+        return self.conf.fork_delay if self.refused else self.plan.conf.service_throttle_time
+
     # --- is another process wanted?
 
     def wanted(self) -> Iterator[int]:
@@ -130,11 +139,15 @@ class RunningService:
             self.key_files.before_fork()
         launch = self._launch(number, cell, log_target)
         try:
-            pid, channel = workers.fork(launch)
+            pid, channel = self.fork(launch)
         except OSError as reason:
-            log.warning(f"fork: {reason.strerror} -- throttling")
             self.throttled = True
+            self.refused += 1
+            if self.refused >= self.conf.fork_attempts:
+                log.warning(f"fork: {reason.strerror} -- throttling")
+                self.refused = 0
             return None
+        self.refused = 0
         worker = Worker(pid, number, cell, channel, self.entry.program)
         self.workers.append(worker)
         self.ever_used = True
@@ -236,6 +249,7 @@ class RunningService:
             return False
         log.warning(f"{path}: bad command startup -- throttling")
         self.throttled = True
+        self.refused = 0
         return True
 
     # --- changes
@@ -248,6 +262,7 @@ class RunningService:
         self.sockets = sockets
         self.throttled = False
         self.throttle_turn += 1
+        self.refused = 0
         self._use(plan, entry)
 
     def close(self, *, remove: bool) -> None:

@@ -210,7 +210,7 @@ class Supervisor:
                 if service.entry.wakeup and service.entry.wakeup_always:
                     service.wake()
 
-        self._at(monotonic() + self.plan.conf.service_throttle_time, again)
+        self._at(monotonic() + service.pause, again)
 
     # --- time
 

@@ -154,9 +154,7 @@ class Session:
             return text
         if value is None:
             return text
-        log.info(
-            f'{self.visitor.name}: replacing command "{_command(text)}" with "{_command(value)}"'
-        )
+        log.info(f'{self.visitor.name}: replacing command "{_command(text)}" with "{_command(value)}"')
         return value
 
     async def _forbidden(self, verb: str) -> bool:

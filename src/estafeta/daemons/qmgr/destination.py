@@ -14,7 +14,8 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING
 
-from estafeta.daemons.qmgr.limits import Limits
+from estafeta.base import log
+from estafeta.daemons.qmgr.limits import Feedback, Limits
 
 if TYPE_CHECKING:
     from estafeta.daemons.qmgr.schedule import Peer
@@ -87,9 +88,12 @@ class Destination:
         # A window that is not used says nothing about what the destination bears.
         if self.window >= self.busy + self.limits.initial_concurrency:
             return
-        self.success += self.limits.positive(self.window)
-        # A sum of fractions such as ten tenths falls short of one by a rounding error.
-        while self.success + 1e-9 >= 1:
+        if self.limits.concurrency and self.window >= self.limits.concurrency:
+            return
+        change = self.feedback(self.limits.positive)
+        self.success += change
+        # Half a change early, as Postfix does it: a sum of fractions may fall short of one by a rounding error.
+        while self.success + change / 2 >= 1:
             self.window += 1
             self.success -= 1
             self.failure = 0.0
@@ -106,13 +110,18 @@ class Destination:
             self.reason = reason
             return True
         # Narrow at once, then bear some more failures: a correction that waits comes too late.
-        self.failure -= self.limits.negative(self.window)
-        while self.failure < -1e-9:
+        change = self.feedback(self.limits.negative)
+        self.failure -= change
+        while self.failure - change / 2 < 0:
             self.window -= 1
             self.failure += 1
             self.success = 0.0
         self.window = max(self.window, 1)
         return False
+
+    def feedback(self, form: Feedback) -> float:
+        """By how much one delivery changes the present window."""
+        return form(self.window)
 
     def wait(self, peer: Peer) -> None:
         """Have `peer` woken when a delivery is possible again."""
@@ -144,3 +153,35 @@ class Destination:
                 return peer
         self.small.clear()
         return None
+
+
+class WatchedDestination(Destination):
+    """destination_concurrency_feedback_debug: a destination that tells the log what happens to its window, in the
+    words of Postfix's queue manager."""
+
+    __slots__ = ("_telling",)
+
+    def reached(self) -> None:
+        self._telling = "qmgr_queue_unthrottle"
+        super().reached()
+        self._tell_window()
+
+    def missed(self, reason: tuple[str, str]) -> bool:
+        if self.dead:
+            return False
+        self._telling = "qmgr_queue_throttle"
+        dies = super().missed(reason)
+        self._tell_window(0 if dies else self.window)
+        return dies
+
+    def feedback(self, form: Feedback) -> float:
+        change = super().feedback(form)
+        log.info(f"{self._telling}: feedback {change:g}")
+        return change
+
+    def _tell_window(self, window: int | None = None) -> None:
+        log.info(
+            f"{self._telling}: queue {self.name}: limit {self.limits.concurrency} "
+            f"window {self.window if window is None else window} success {self.success:g} failure {self.failure:g} "
+            f"fail_cohorts {self.failed_cohorts:g}"
+        )

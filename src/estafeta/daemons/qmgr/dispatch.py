@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from estafeta.base import log
 from estafeta.daemons.qmgr.agents import Agents, Connect, suspended
-from estafeta.daemons.qmgr.limits import Limits
+from estafeta.daemons.qmgr.limits import Limits, log_feedback
 from estafeta.daemons.qmgr.schedule import Entry, Transport
 from estafeta.mail.address import quote, split, split_extension
 from estafeta.mail.envelope import TRACE_PROBE, TRACE_VERIFY
@@ -209,6 +209,8 @@ class Dispatch:
         found = self.transports.get(transport)
         if found is None:
             workers, maxproc = self._workers_of(transport)
+            if self._conf.destination_concurrency_feedback_debug:
+                log_feedback(self._conf, transport)
             found = self.transports[transport] = Agents(
                 Transport(transport, Limits.of(self._conf, transport, maxproc)),
                 workers=workers,

@@ -76,14 +76,16 @@ class Finish:
         self.flush_notes: FlushNotes | None = None
         """Who is told what is put off; None where fast_flush_domains is empty."""
         self._tasks: set[asyncio.Task[None]] = set()
-        self._moves: dict[str, list[Message]] = {"deferred": [], "hold": []}
+        self._moves: dict[str, list[Message]] = {"deferred": [], "hold": [], "saved": []}
+        self._end = self._save if conf.dont_remove else self._release
+        """What becomes of a message that is over."""
         self._moving = False
         self._stopped = False
 
     def finish(self, message: Message) -> None:
         """`message` has been tried. The common case, everything sent, needs no waiting."""
         if message.plain or message.deleted:
-            self._release(message)
+            self._end(message)
             return
         task = self._loop.create_task(self._conclude(message))
         self._tasks.add(task)
@@ -101,6 +103,32 @@ class Finish:
         if not message.deleted:
             log.info(f"{message.queue_id}: removed")
         self.queue.left(message)
+
+    def _save(self, message: Message) -> None:
+        """dont_remove: what would be removed goes to saved/. What an operator deletes is deleted all the same."""
+        if message.deleted:
+            self._release(message)
+        else:
+            self._move("saved", message)
+
+    async def _save_batch(self, messages: list[Message]) -> None:
+        """An aid for finding errors gives way to delivery: what cannot be saved is removed."""
+        try:
+            places = await self._keeper.save([(message.place, message.envelope) for message in messages])
+        except (SpoolError, Damaged) as error:
+            if len(messages) > 1:
+                for message in messages:
+                    await self._save_batch([message])
+                return
+            log.warning(f"{messages[0].queue_id}: cannot be saved: {error}: it is removed")
+            self._release(messages[0])
+            return
+        for message, place in zip(messages, places, strict=True):
+            if message.place.path.startswith("deferred/"):
+                self.queue.deferred.finished(message.queue_id)
+            log.info(f"{message.queue_id}: removed")
+            message.place = place
+            self.queue.left(message)
 
     async def _conclude(self, message: Message) -> None:
         envelope = message.envelope
@@ -124,7 +152,7 @@ class Finish:
             message.deleted = True
         waits = untold or envelope.expanded
         if message.deleted or (not waits and len(envelope.done) >= len(envelope.recipients)):
-            self._release(message)
+            self._end(message)
             return
         if message.deferred and self._delay_is_due(envelope):
             envelope.warned = await self._report(DELAY, message, message.deferred)
@@ -145,7 +173,7 @@ class Finish:
         if untold and not message.deleted:
             self._wait_for_report(message, untold)
         elif known:
-            self._release(message)
+            self._end(message)
         else:
             self._put_off(message)
 
@@ -269,7 +297,9 @@ class Finish:
             while any(self._moves.values()):
                 for queue in self._moves:
                     messages, self._moves[queue] = self._moves[queue], []
-                    if messages:
+                    if messages and queue == "saved":
+                        await self._save_batch(messages)
+                    elif messages:
                         await self._move_batch(queue, messages)
         finally:
             self._moving = False

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from estafeta.base import log
+
 Feedback = Callable[[int], float]
 """Concurrency -> by how much one delivery changes the window. SCHEDULER_README, "concurrency feedback"."""
 
@@ -53,6 +55,8 @@ class Limits:
     """So many more of messages that may overtake others."""
     backoff: float = 300.0
     """How long a destination that counts as dead is left alone: minimal_backoff_time."""
+    feedback_debug: bool = False
+    """Whether each change of a window is logged."""
     processes: int = 0
     """Deliveries at the same time over all destinations: maxproc of the master.cf entry."""
 
@@ -81,8 +85,21 @@ class Limits:
             in_memory=its.recipient_limit,
             extra_in_memory=its.extra_recipient_limit,
             backoff=conf.minimal_backoff_time,
+            feedback_debug=conf.destination_concurrency_feedback_debug,
             processes=processes,
         )
         if limits.rate_delay:
             limits.concurrency = 1
         return limits
+
+
+def log_feedback(conf: Any, transport: str) -> None:
+    """destination_concurrency_feedback_debug: what a transport's feedback is, and what it gives at the concurrency
+    that destinations begin with."""
+    its, at = conf.transport(transport), conf.initial_destination_concurrency
+    for sign in ("positive", "negative"):
+        member = f"destination_concurrency_{sign}_feedback"
+        text: str = getattr(its, member)
+        name = f"{transport}_{member}" if conf.is_set(f"{transport}_{member}") else f"default_{member}"
+        kind = 2 if "sqrt" in text else 1 if "/" in text else 0
+        log.info(f"{transport}: {name} feedback type {kind} value at {at}: {feedback(text)(at):g}")

@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
-from estafeta.daemons.qmgr.destination import UNLIMITED, Destination
+from estafeta.daemons.qmgr.destination import UNLIMITED, Destination, WatchedDestination
 from estafeta.daemons.qmgr.limits import Limits
 
 
@@ -125,7 +125,8 @@ class Transport:
     def destination(self, name: str, nexthop: str) -> Destination:
         found = self.destinations.get(name)
         if found is None:
-            found = self.destinations[name] = Destination(name, nexthop, self.limits)
+            make = WatchedDestination if self.limits.feedback_debug else Destination
+            found = self.destinations[name] = make(name, nexthop, self.limits)
         return found
 
     def job(self, message: Any, number: int, now: float) -> Job:

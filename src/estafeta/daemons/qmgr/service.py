@@ -35,7 +35,7 @@ from estafeta.services import notice, queue_control
 from estafeta.services.flush import FlushClient
 from estafeta.services.report import BOUNCE, DELAY, SUCCESS, VERIFY, Reporter
 from estafeta.services.verify import Verifier
-from estafeta.skeleton.service import Service
+from estafeta.skeleton.service import Context, Service
 
 LOCK_PATIENCE = 30.0
 """Seconds that a command, or a qmgr that is ending, may still hold the spool."""
@@ -60,6 +60,10 @@ class QmgrService(Service):
     """The one process of the queue manager."""
 
     style: ClassVar[str] = "trigger"
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.watchdog_timeout = self.conf.qmgr_daemon_timeout
 
     async def open(self) -> None:
         if self.context.entry.program == "nqmgr":

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import socket
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from tests.talk.stage import logged
@@ -11,7 +15,8 @@ from estafeta.daemons.master.plan import make_plan
 from estafeta.daemons.master.service import RunningService
 from estafeta.daemons.master.sockets import Sockets
 from estafeta.daemons.master.worker import Worker
-from estafeta.skeleton.process import CROWDED
+from estafeta.skeleton.log_targets import Target
+from estafeta.skeleton.process import CROWDED, Launch
 
 MAIN = "myhostname = a.example\ninet_interfaces = {}\nmaillog_file = /dev/stdout\n"
 
@@ -51,3 +56,43 @@ def test_a_crowd_is_warned_of_once_in_a_while(tmp_path: Path) -> None:
 )
 def test_only_public_services_are_crowded(tmp_path: Path, line: str, interfaces: str, public: bool) -> None:
     assert service(tmp_path, line, interfaces).public is public
+
+
+class Nowhere(Target):
+    """A log that nobody reads."""
+
+
+def refuse(launch: Launch) -> NoReturn:
+    raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+
+def test_a_process_that_the_system_refuses_is_tried_again_before_the_service_is_throttled(tmp_path: Path) -> None:
+    running = service(tmp_path, "smtp inet n - n - 30 smtpd -o fork_attempts=3 -o fork_delay=7\n")
+    running.fork = refuse
+    pauses = []
+    with logged() as lines:
+        for _ in range(4):
+            assert running.start(0, Nowhere()) is None
+            assert running.throttled
+            assert list(running.wanted()) == []
+            pauses.append(running.pause)
+            running.throttled = False
+    assert lines == ["warning: fork: Resource temporarily unavailable -- throttling"]
+    # After the third the count begins anew.
+    assert pauses == [7, 7, 60, 7]
+
+
+def test_one_process_that_is_granted_forgives_the_refusals_before_it(tmp_path: Path) -> None:
+    running = service(tmp_path, "smtp inet n - n - 30 smtpd -o fork_attempts=2\n")
+    running.fork = refuse
+    assert running.start(0, Nowhere()) is None
+    ours, theirs = socket.socketpair()
+    running.fork = lambda launch: (1, ours)
+    assert running.start(0, Nowhere()) is not None
+    running.fork = refuse
+    with logged() as lines:
+        assert running.start(0, Nowhere()) is None
+    assert lines == []
+    assert running.pause == 1
+    ours.close()
+    theirs.close()

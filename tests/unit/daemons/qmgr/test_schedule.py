@@ -2,8 +2,10 @@ import random
 from collections import Counter
 
 import pytest
+from tests.talk.stage import logged
 
-from estafeta.daemons.qmgr.limits import Limits, feedback
+from estafeta.config.instance import Config
+from estafeta.daemons.qmgr.limits import Limits, feedback, log_feedback
 from estafeta.daemons.qmgr.schedule import Entry, Job, Transport
 
 
@@ -117,13 +119,13 @@ def fail_until_dead(post: Post) -> tuple[int, list[Entry]]:
                 return failures, drained
 
 
-def test_with_the_defaults_of_postfix_four_failures_make_a_destination_dead() -> None:
-    # Seen with Postfix 3.7: of twelve messages to a refused port four are tried.
+def test_with_the_defaults_of_postfix_three_failures_make_a_destination_dead() -> None:
+    # Seen with Postfix 3.7 and destination_concurrency_feedback_debug: windows 5, 3, 2 and then the end.
     post = Post(positive=feedback("1"), negative=feedback("1"))
     for _ in range(12):
         post.letter("a")
     failures, drained = fail_until_dead(post)
-    assert (failures, len(drained)) == (4, 12 - 5)
+    assert (failures, len(drained)) == (3, 12 - 5)
     assert post.transport.todo == 0
 
 
@@ -373,3 +375,56 @@ def test_whatever_happens_nothing_is_lost_or_delivered_twice(seed: int) -> None:
         see(post.done(entry))
     assert seen == wanted
     assert post.transport.todo == post.transport.busy == post.transport.recipients == 0
+
+
+def test_each_change_of_a_window_is_logged_on_demand() -> None:
+    # What Postfix 3.7 logs for a refused port, with a cohort limit of 3 and a feedback of 0.5 / concurrency; and for
+    # one delivery that gets through.
+    form = feedback("0.5 / concurrency")
+    watched = Post(feedback_debug=True, initial_concurrency=1, concurrency=6, negative=form, failed_cohorts=3)
+    for _ in range(3):
+        watched.letter("a")
+    with logged() as lines:
+        for _ in range(3):
+            entry = watched.next()
+            assert entry is not None
+            watched.done(entry, dead=True)
+    assert lines == [
+        "qmgr_queue_throttle: feedback 0.5",
+        "qmgr_queue_throttle: queue a: limit 6 window 1 success 0 failure 0.5 fail_cohorts 1",
+        "qmgr_queue_throttle: feedback 0.5",
+        "qmgr_queue_throttle: queue a: limit 6 window 1 success 0 failure 1 fail_cohorts 2",
+        "qmgr_queue_throttle: queue a: limit 6 window 0 success 0 failure 1 fail_cohorts 3",
+    ]
+    watched.letter("b")
+    with logged() as lines:
+        entry = watched.next()
+        assert entry is not None
+        watched.done(entry)
+    assert lines == [
+        "qmgr_queue_unthrottle: feedback 1",
+        "qmgr_queue_unthrottle: queue b: limit 6 window 2 success 0 failure 0 fail_cohorts 0",
+    ]
+
+
+def test_nothing_is_logged_about_windows_by_default() -> None:
+    post = Post()
+    post.letter("a")
+    with logged() as lines:
+        entry = post.next()
+        assert entry is not None
+        post.done(entry)
+    assert lines == []
+
+
+def test_a_transports_feedback_is_logged_with_the_parameter_that_sets_it() -> None:
+    conf = Config.for_test(
+        default_destination_concurrency_positive_feedback="1 / concurrency",
+        slow_destination_concurrency_negative_feedback="0.5",
+    )
+    with logged() as lines:
+        log_feedback(conf, "slow")
+    assert lines == [
+        "slow: default_destination_concurrency_positive_feedback feedback type 1 value at 5: 0.2",
+        "slow: slow_destination_concurrency_negative_feedback feedback type 0 value at 5: 0.5",
+    ]
