@@ -112,7 +112,7 @@ IN_SEQUENCE = {"smtpd", "pickup", "postscreen", "?"}
 """These see one thing after the other, as the case has it; for others chance decides which message comes first."""
 
 IN_PARALLEL = {"dnsblog", "smtp", "lmtp"}
-"""Several processes of these work at the same time: chance decides which of two remarks about no message comes first."""
+"""Several processes of these work at once: chance decides which of two remarks about no message comes first."""
 
 _ABOUT = re.compile(r"[\w-]+: (?:warning: )?(Q(\d+)): (to=.*)?")
 
