@@ -6,7 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LONG := tests/whole/test_crash.py tests/whole/test_disk_trouble.py tests/whole/test_reload.py
-WORKERS ?= $(shell n=$$(nproc); [ $$n -gt 4 ] && echo 4 || echo $$n)
+# Tests wait more than they compute: two for a core, six at most.
+WORKERS ?= $(shell n=$$(( $$(nproc) * 2 )); [ $$n -gt 6 ] && echo 6 || echo $$n)
 
 # Python keeps what it has compiled: without that, each of the many processes of the tests compiles 300 files again.
 unexport PYTHONDONTWRITEBYTECODE
