@@ -20,7 +20,13 @@ from estafeta.daemons.smtpd.limits import ClientLimits
 from estafeta.daemons.smtpd.ports import Gate, Resolved, Router
 from estafeta.daemons.smtpd.rbl_replies import RblReplies
 from estafeta.daemons.smtpd.restrictions import index
-from estafeta.daemons.smtpd.restrictions.evaluate import Steps, check_tempfail_actions, compile_list
+from estafeta.daemons.smtpd.restrictions.evaluate import (
+    Step,
+    Steps,
+    check_tempfail_actions,
+    compile_list,
+    misconfigured,
+)
 from estafeta.daemons.smtpd.sasl import Sasl
 from estafeta.daemons.smtpd.space import Space
 from estafeta.daemons.smtpd.tls import TlsOffer
@@ -262,11 +268,15 @@ class Policy:
         """The restrictions of a class that smtpd_restriction_classes names: the value of the parameter `name`."""
         steps = self._classes.get(name)
         if steps is None:
-            text = self.conf.value(name)
-            if not text:
-                log.warning(f"smtpd_restriction_classes: {name} has no value: write {name} = restrictions")
+            words = parse_words(self.conf.value(name) or "")
             self._classes[name] = ()  # a class within itself is found when it runs
-            steps = self._classes[name] = compile_list(parse_words(text), self, name, None)
+            if words:
+                steps = compile_list(words, self, name, None)
+            else:  # nothing to check would be permission
+                problem = f"restriction class `{name}' needs a definition: write {name} = restrictions"
+                log.warning(f"smtpd_restriction_classes: {problem}")
+                steps = (Step(name, misconfigured(name, problem)),)
+            self._classes[name] = steps
         return steps
 
     def _forbid_open_relay(self) -> None:

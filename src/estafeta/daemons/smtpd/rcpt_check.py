@@ -26,6 +26,8 @@ async def refuse_recipient(check: Check) -> Refusal | None:
     if prober.resembles(recipient) and prober.matches(recipient, time.time()):
         # Somebody asks whether the sender of our probe exists, perhaps before he answers it.
         return None
+    if check.session.put_off:
+        recall(check)
     if policy.delayed:
         refusal = await _delayed(check)
         if refusal is not None:
@@ -47,6 +49,12 @@ async def refuse_recipient(check: Check) -> Refusal | None:
     if policy.former is not None:
         await policy.former.recipient(check)
     return None
+
+
+def recall(check: Check, stages: tuple[str, ...] = ("CONNECT", "HELO", "MAIL")) -> None:
+    """Without smtpd_delay_reject: what was only to be deferred at an earlier stage is deferred now."""
+    put_off = check.session.put_off
+    check.defer_if_permit = next((put_off[stage] for stage in stages if stage in put_off), None)
 
 
 async def _delayed(check: Check) -> Refusal | None:

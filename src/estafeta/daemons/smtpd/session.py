@@ -49,6 +49,10 @@ NO_DSN = b"501 5.7.1 DSN support is disabled\r\n"
 NOT_SYNCHRONIZED = b"554 5.5.0 Error: SMTP protocol synchronization\r\n"
 
 
+NOTHING: dict[str, Refusal] = {}
+"""Never changed."""
+
+
 class Hangup(Exception):
     """Ends the session; `reason` (`lost connection`, `timeout`, `too many errors`) is logged, "" is not."""
 
@@ -86,6 +90,7 @@ class Session:
         "own_port",
         "policy",
         "protocol",
+        "put_off",
         "screened",
         "stream",
         "tally",
@@ -117,6 +122,8 @@ class Session:
         self.errors = 0
         self.trouble = 0
         """Classes of notify_classes that mistakes since the last message belong to, as bits."""
+        self.put_off: dict[str, Refusal] = NOTHING
+        """Without smtpd_delay_reject: what CONNECT, HELO and MAIL found that defers mail if nothing refuses it."""
         self._refused = 0
         """The class of the refusal under way, if a check has refused."""
         self._end = ""
@@ -238,6 +245,7 @@ class Session:
         self.ehlo_withheld = frozenset()
         self.login = ""
         self.login_method = ""
+        self.put_off = NOTHING
         self._friend = None
         self._envelope_client = None
 
@@ -246,6 +254,8 @@ class Session:
         self.reset()
         self.helo = None
         self.protocol = "SMTP"
+        self.remember("HELO", None)
+        self.remember("MAIL", None)
         self.etrn_domain = None
         self.ehlo_reply = None
         self.ehlo_withheld = frozenset()
@@ -270,7 +280,15 @@ class Session:
                 self.access_denied = True
                 self.trouble |= trouble_of(refusal)
                 return self.refused(check, refusal)
+            self.remember("CONNECT", check.defer_if_permit)
         return policy.greeting
+
+    def remember(self, stage: str, deferral: Refusal | None) -> None:
+        """Keep, for the recipients to come, what a stage before RCPT would only have deferred; None forgets it."""
+        if deferral is not None:
+            self.put_off = {**self.put_off, stage: deferral}
+        elif stage in self.put_off:
+            self.put_off = {other: kept for other, kept in self.put_off.items() if other != stage}
 
     async def may_xclient(self) -> bool:
         """Whether the client may speak for another one. Raises TableDown, logged."""

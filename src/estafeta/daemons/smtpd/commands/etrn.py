@@ -6,7 +6,7 @@ flush(8) knows what that is. smtpd_etrn_restrictions say who may ask, fast_flush
 from __future__ import annotations
 
 from estafeta.base import log
-from estafeta.daemons.smtpd.rcpt_check import refuse_client
+from estafeta.daemons.smtpd.rcpt_check import recall, refuse_client
 from estafeta.daemons.smtpd.restrictions.evaluate import Check, judge
 from estafeta.daemons.smtpd.session import Session
 from estafeta.mail.address import valid_domain
@@ -27,10 +27,12 @@ async def etrn(session: Session, arguments: str) -> bytes:
         return b"501 Error: invalid parameter syntax\r\n"
     session.etrn_domain = domain
     check = Check(session, "ETRN")
+    recall(check, ("CONNECT", "HELO"))
     refusal = await refuse_client(check) if conf.smtpd_delay_reject else None
     if refusal is None:
         refusal = await judge(check, session.policy.etrn, domain, "Etrn command")
     session.etrn_domain = None
+    refusal = refusal or check.defer_if_permit
     if refusal is not None:
         return session.refused(check, refusal)
     status = await session.policy.flush.send_site(domain)

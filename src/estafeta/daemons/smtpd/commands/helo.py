@@ -61,6 +61,7 @@ async def _introduced(session: Session, arguments: str, verb: str) -> bytes | No
             reply = session.refused(check, refusal)
             session.helo = before
             return reply
+        session.remember("HELO", check.defer_if_permit)
     session.helo = name
     return None
 

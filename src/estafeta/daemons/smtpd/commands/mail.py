@@ -61,6 +61,7 @@ async def mail(session: Session, arguments: str) -> bytes:
         if refusal is not None:
             session.transaction = Transaction()
             return session.refused(check, refusal)
+        session.remember("MAIL", check.defer_if_permit)
     if session.policy.former is not None:
         session.policy.former.sender(session, sender)
     transaction.sender = sender

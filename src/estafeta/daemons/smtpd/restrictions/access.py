@@ -13,6 +13,7 @@ from estafeta.base import log
 from estafeta.daemons.smtpd.policy import Policy
 from estafeta.daemons.smtpd.restrictions.enhanced import fitting
 from estafeta.daemons.smtpd.restrictions.evaluate import (
+    DISCARDED,
     Check,
     Permit,
     Refusal,
@@ -30,6 +31,7 @@ from estafeta.tables.table import Misconfigured, TableDown, fold
 from estafeta.wire.smtp.reply import split_enhanced
 
 CLIENT = "Client host"
+HELO = "Helo command"
 UNVERIFIED = "Unverified Client host"
 
 MOST_LISTS = 1000
@@ -61,7 +63,7 @@ def host_keys(address: str) -> Iterator[str]:
 
 
 async def find_host(maps: Maps, name: str, address: str, parents: bool) -> tuple[str, str] | None:
-    """(value, key) for a client or server: by name first, then by address."""
+    """(value, name or address) for a client or server: by name first, then by address."""
     if name:
         value = await find_domain(maps, name, parent_matches_subdomains=parents)
         if value is not None:
@@ -70,18 +72,18 @@ async def find_host(maps: Maps, name: str, address: str, parents: bool) -> tuple
 
 
 async def find_address(maps: Maps, address: str) -> tuple[str, str] | None:
-    """(value, key) for an address, or for a network that it is in."""
+    """(value, address) for an address, or for a network that it is in."""
     first = True
     for key in host_keys(address):
         value = await maps.find(key, partial=not first)
         if value is not None:
-            return value, key
+            return value, address
         first = False
     return None
 
 
 async def find_mail(maps: Maps, address: str, policy: Policy) -> tuple[str, str] | None:
-    """(value, key) for a mail address in internal form; one without domain is looked up with $myorigin's."""
+    """(value, address) for a mail address in internal form; one without domain is looked up with $myorigin's."""
     if address != policy.conf.smtpd_null_access_lookup_key:
         # Patterns, too, see the address in lower case: Postfix folds it before it asks.
         address = fold((await policy.resolve(address)).recipient or address)
@@ -95,15 +97,15 @@ async def find_mail(maps: Maps, address: str, policy: Policy) -> tuple[str, str]
     if extension and at:
         value = await maps.find(f"{bare}@{domain}", partial=True)
         if value is not None:
-            return value, f"{bare}@{domain}"
+            return value, address
     if domain:
         value = await _domain(maps, domain, policy.access_parents)
         if value is not None:
-            return value, domain
+            return value, address
     for key in (f"{local}@", f"{bare}@" if extension else ""):
         value = await maps.find(key, partial=True) if key else None
         if value is not None:
-            return value, key
+            return value, address
     return None
 
 
@@ -196,7 +198,7 @@ _register(
     lambda check: check.session.client.reverse_name,
     _reverse_client,
 )
-_register("check_helo_access", "Helo command", lambda check: check.session.helo, _helo)
+_register("check_helo_access", HELO, lambda check: check.session.helo, _helo)
 _register("check_sender_access", "Sender address", lambda check: check.sender, _sender)
 _register("check_recipient_access", "Recipient address", lambda check: check.recipient or None, _recipient)
 _register("check_etrn_access", "Etrn command", lambda check: check.session.etrn_domain, _etrn)
@@ -225,8 +227,8 @@ async def consult(check: Check, look: Look, shown: str, kind: str, origin_of: tu
 async def act(check: Check, found: tuple[str, str], spec: str, bare_table: str) -> Verdict:
     """Do what a table's value says. access(5)."""
     value, key = found
-    word, _, text = value.strip().partition(" ")
-    text = text.strip()
+    word, *rest = value.split(None, 1) or ("",)
+    text = rest[0].rstrip() if rest else ""
     origin = Origin(spec, key, bare_table)
     upper = word.upper()
     action = ACTIONS.get(upper)
@@ -295,61 +297,88 @@ def _note(check: Check, action: str, what: str) -> None:
     check.log(action, f"<{check.shown}>: {check.kind} {what}")
 
 
+def _message_to_come(check: Check, action: str, origin: Origin) -> bool:
+    """Whether there is a message that an action could be about; a warning if not. What is taken at ETRN, or before
+    MAIL, must not fall upon whatever the client sends next."""
+    if check.where == "ETRN" and action != "PREPEND":
+        log.warning(f"access table {origin.spec}: action {action} is unavailable in smtpd_etrn_restrictions")
+        return False
+    if check.sender is None:
+        log.warning(
+            f"access table {origin.spec}: with smtpd_delay_reject=no, action {action} is always skipped in "
+            f"{CLIENT} or {HELO} restrictions"
+        )
+        return False
+    return True
+
+
+# What follows is no refusal, so warn_if_reject makes no difference to it.
+
+
 async def _hold(check: Check, text: str, origin: Origin) -> Verdict:
-    _note(check, "hold", text or "triggers HOLD action")
-    if not check.warning:
-        check.session.transaction.hold = text or "triggers HOLD action"
+    transaction = check.session.transaction
+    if _message_to_come(check, "HOLD", origin) and not transaction.hold:
+        _note(check, "hold", text or "triggers HOLD action")
+        transaction.hold = text or "triggers HOLD action"
     return None
 
 
 async def _discard(check: Check, text: str, origin: Origin) -> Verdict:
+    if not _message_to_come(check, "DISCARD", origin):
+        return None
     _note(check, "discard", text or "triggers DISCARD action")
-    if not check.warning:
-        check.session.transaction.discard = True
-    return None
+    check.session.transaction.discard = True
+    return DISCARDED
 
 
 async def _filter(check: Check, text: str, origin: Origin) -> Verdict:
+    if not _message_to_come(check, "FILTER", origin):
+        return None
+    if not text:
+        log.warning(f'access table {origin.spec} entry "{origin.key}" has FILTER entry without value')
+        return None
     if ":" not in text:
         log.warning(f'access table {origin.spec} entry "{origin.key}" requires transport:destination')
         return None
     _note(check, "filter", f"triggers FILTER {text}")
-    if not check.warning:
-        check.session.transaction.content_filter = text
+    check.session.transaction.content_filter = text
     return None
 
 
 async def _redirect(check: Check, text: str, origin: Origin) -> Verdict:
+    if not _message_to_come(check, "REDIRECT", origin):
+        return None
     if "@" not in text:
         log.warning(f'access table {origin.spec} entry "{origin.key}" requires user@domain target')
         return None
     _note(check, "redirect", f"triggers REDIRECT {text}")
-    if not check.warning:
-        check.session.transaction.redirect = text
+    check.session.transaction.redirect = text
     return None
 
 
 async def _bcc(check: Check, text: str, origin: Origin) -> Verdict:
+    if not _message_to_come(check, "BCC", origin):
+        return None
     if "@" not in text:
         log.warning(f'access table {origin.spec} entry "{origin.key}" requires user@domain target')
         return None
     _note(check, "bcc", f"triggers BCC {text}")
-    if not check.warning:
-        check.session.transaction.add_bcc(text)
+    check.session.transaction.add_bcc(text)
     return None
 
 
 async def _prepend(check: Check, text: str, origin: Origin) -> Verdict:
-    name, colon, _ = text.partition(":")
-    if not colon or not name or not name.isascii() or any(char <= " " for char in name):
-        log.warning(f'access table {origin.spec} entry "{origin.key}" requires header: text')
+    if not _message_to_come(check, "PREPEND", origin):
         return None
     if check.where == "END-OF-MESSAGE":
         # The beginning of the message is on its way to the spool by then.
         log.warning(f"access table {origin.spec}: action PREPEND must be used before smtpd_end_of_data_restrictions")
         return None
-    if not check.warning:
-        check.session.transaction.add_header(text)
+    name, colon, _ = text.partition(":")
+    if not colon or not name or not name.isascii() or any(char <= " " for char in name):
+        log.warning(f'access table {origin.spec} entry "{origin.key}" requires header: text')
+        return None
+    check.session.transaction.add_header(text)
     return None
 
 

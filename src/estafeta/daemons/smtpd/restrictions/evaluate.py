@@ -62,8 +62,15 @@ class Permit:
     __slots__ = ()
 
 
+class Discarded:
+    """The answer that ends all lists: the message is thrown away, so nothing else about it matters. access(5)."""
+
+    __slots__ = ()
+
+
 PERMIT = Permit()
-Verdict = Permit | Refusal | None
+DISCARDED = Discarded()
+Verdict = Permit | Discarded | Refusal | None
 
 SERVER_ERROR = Refusal(451, "4.3.5", "Server configuration error")
 
@@ -388,12 +395,11 @@ async def run_list(check: Check, steps: Steps) -> Verdict:
                 if check.defer_if_permit is not None and check.defer_if_reject is not None:
                     return None  # whatever the rest of the list says, the answer is to come later
                 continue
-            if verdict is PERMIT:
+            if not isinstance(verdict, Refusal):
                 return verdict
-            if isinstance(verdict, Refusal):
-                verdict = _refused(check, verdict)
-                if verdict is not None:
-                    return verdict
+            verdict = _refused(check, verdict)
+            if verdict is not None:
+                return verdict
     finally:
         check.warning = outer
         check.depth -= 1
@@ -415,7 +421,7 @@ async def judge(check: Check, steps: Steps, shown: str, kind: str) -> Refusal | 
 
     `shown` and `kind` name what the list is about: `a@b`, `Sender address`.
     """
-    if not steps:
+    if not steps or check.session.transaction.discard:
         return None
     check.shown, check.kind = shown, kind
     check.defer_if_reject = None  # it speaks for its own list alone

@@ -37,7 +37,7 @@ def check_policy_service(argument: str, policy: Policy) -> Run:
             action = await client.ask(request, check.session.transaction)
         except PolicyDown:
             action = service.default_action
-        return await act(check, (action, service.endpoint), service.name, "check_policy_service")
+        return await act(check, (action, "policy query"), service.endpoint, "check_policy_service")
 
     return run
 
@@ -47,7 +47,8 @@ def parse_service(argument: str, conf: Config) -> PolicyService:
     endpoint, *settings = members_of(argument) or [argument]
     values: dict[str, str] = {}
     for setting in settings:
-        name, equals, value = (inside(setting) or setting).partition("=")
+        braced = inside(setting) if setting.startswith("{") else None
+        name, equals, value = (braced or setting).partition("=")
         if not equals or name.strip() not in SETTINGS:
             raise ValueError(f'unknown option "{setting}": write one of {", ".join(SETTINGS)}, as in timeout=10s')
         values[name.strip()] = value.strip()
