@@ -17,9 +17,9 @@ from typing import BinaryIO
 
 from estafeta.base import log, verbose
 from estafeta.commands.envelope_records import TYPES, envelope_lines, spots_of
-from estafeta.commands.options import UsageError, parse_options
-from estafeta.commands.terminal import Terminal
-from estafeta.config.instance import Config, ConfigError
+from estafeta.commands.options import parse_options
+from estafeta.commands.terminal import Fatal, perform
+from estafeta.config.instance import Config
 from estafeta.intake import maildrop
 from estafeta.mail.envelope import Envelope
 from estafeta.queue import record, scan
@@ -38,10 +38,6 @@ QUEUES = ("deferred", "hold")
 CONTENT, LINE, EXTRACTED, END = 77, 78, 88, 69
 MOST_HEADER = 1024 * 1024
 """Bytes in which the end of the header is looked for, of a message that nobody has taken in yet."""
-
-
-class _Fatal(Exception):
-    """The command ends here; the text is its last line."""
 
 
 @dataclass(slots=True)
@@ -92,19 +88,8 @@ class Wanted:
 
 def main(words: list[str] | None = None) -> int:
     """The console script. Exit status 0, or 1."""
-    before = log.install(Terminal("postcat"))
-    try:
-        return run(sys.argv[1:] if words is None else words, sys.stdout.buffer)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except UsageError:
-        log.fatal(USAGE)
-    except (_Fatal, ConfigError) as error:
-        log.fatal(str(error))
-    finally:
-        log.install(before)
-    return 1
+    given = sys.argv[1:] if words is None else words
+    return perform("postcat", lambda: run(given, sys.stdout.buffer), usage=USAGE)
 
 
 def run(words: list[str], out: BinaryIO) -> int:
@@ -120,10 +105,10 @@ def run(words: list[str], out: BinaryIO) -> int:
     for letter, value in options:
         if letter == "s":
             if not (value.isascii() and value.isdigit()) or len(value) > 18:
-                raise _Fatal(f"bad offset: {value}")
+                raise Fatal(f"bad offset: {value}")
             wanted.skip = int(value)
     if "q" in letters and not names:
-        raise _Fatal(USAGE)
+        raise Fatal(USAGE)
     for name in names:
         opened = in_queue(conf.queue_directory, name) if "q" in letters else named(name)
         if opened is not None:
@@ -154,7 +139,7 @@ def named(path: str, shown: str = "") -> Opened | None:
         log.warning(f"{shown or path}: input is not a valid queue file")
         return None
     except OSError as error:
-        raise _Fatal(f"open {path}: {error.strerror}") from None
+        raise Fatal(f"open {path}: {error.strerror}") from None
     return Opened(shown or path, folder, _divided(folder, place), envelope)
 
 
@@ -173,7 +158,7 @@ def _divided(directory: str, place: Place) -> Place:
 def in_queue(directory: str, queue_id: str) -> Opened:
     """A queued message by its id."""
     if not queue_id.isalnum() or not queue_id.isascii():
-        raise _Fatal(f"bad mail queue ID: {queue_id}")
+        raise Fatal(f"bad mail queue ID: {queue_id}")
     files = MessageFiles(directory=directory, hash_names=(), hash_depth=0)
     try:
         for queue in QUEUES:
@@ -186,9 +171,9 @@ def in_queue(directory: str, queue_id: str) -> Opened:
             return _dropped(directory, queue_id)
         return _in_incoming(directory, files, queue_id)
     except Damaged as error:
-        raise _Fatal(str(error)) from None
+        raise Fatal(str(error)) from None
     except OSError as error:
-        raise _Fatal(f"open queue file {queue_id}: {error.strerror}") from None
+        raise Fatal(f"open queue file {queue_id}: {error.strerror}") from None
 
 
 def _dropped(directory: str, name: str) -> Opened:
@@ -196,7 +181,7 @@ def _dropped(directory: str, name: str) -> Opened:
     try:
         dropped = maildrop.Dropped(os.path.join(directory, path))
     except maildrop.BadDrop as problem:
-        raise _Fatal(f"{path}: {problem}") from None
+        raise Fatal(f"{path}: {problem}") from None
     dropped.close()
     place = _divided(directory, Place(path, 0, 0, dropped.length, 0))
     return Opened(path, directory, place, dropped.drop.envelope, dropped.drop.full_name)

@@ -9,9 +9,9 @@ import os
 import sys
 
 from estafeta.base import log
-from estafeta.commands.options import UsageError, parse_options
-from estafeta.commands.terminal import Terminal
-from estafeta.config.instance import Config, ConfigError
+from estafeta.commands.options import parse_options
+from estafeta.commands.terminal import Fatal, perform
+from estafeta.config.instance import Config
 from estafeta.services.trigger import trigger
 
 USAGE = "usage: postkick [-c config_dir] [-v] class service request"
@@ -19,23 +19,14 @@ USAGE = "usage: postkick [-c config_dir] [-v] class service request"
 
 def main(words: list[str] | None = None) -> int:
     """The console script. Exit status 0, or 1."""
-    before = log.install(Terminal("postkick"))
-    try:
-        return run(sys.argv[1:] if words is None else words)
-    except UsageError:
-        log.fatal(USAGE)
-    except ConfigError as error:
-        log.fatal(str(error))
-    finally:
-        log.install(before)
-    return 1
+    given = sys.argv[1:] if words is None else words
+    return perform("postkick", lambda: run(given), usage=USAGE)
 
 
 def run(words: list[str]) -> int:
     options, rest = parse_options("postkick", words, "c:v")
     if len(rest) != 3:
-        log.fatal(USAGE)
-        return 1
+        raise Fatal(USAGE)
     values = dict(options)
     if "c" in values:
         os.environ["MAIL_CONFIG"] = values["c"]

@@ -10,9 +10,9 @@ import subprocess
 import sys
 
 from estafeta.base import log, verbose
-from estafeta.commands.options import UsageError, parse_options
-from estafeta.commands.terminal import Terminal
-from estafeta.config.instance import Config, ConfigError
+from estafeta.commands.options import parse_options
+from estafeta.commands.terminal import Fatal, perform
+from estafeta.config.instance import Config
 from estafeta.config.kinds import parse_words
 from estafeta.skeleton.log import for_command
 from estafeta.store.mbox import Locks, locked
@@ -22,24 +22,10 @@ EX_TEMPFAIL = 75
 METHODS = ("fcntl", "flock", "dotlock")
 
 
-class _Fatal(Exception):
-    """The command ends here; the text is its last line."""
-
-
 def main(words: list[str] | None = None) -> int:
     """The console script. Exit status 75 if the file could not be locked, else that of the command."""
-    before = log.install(Terminal("postlock"))
-    try:
-        return run(sys.argv[1:] if words is None else words)
-    except UsageError:
-        log.fatal(usage())
-    except (_Fatal, ConfigError) as error:
-        log.fatal(str(error))
-    except MailboxProblem as problem:
-        log.fatal(str(problem))
-    finally:
-        log.install(before)
-    return EX_TEMPFAIL
+    given = sys.argv[1:] if words is None else words
+    return perform("postlock", lambda: run(given), usage=usage(), failed=EX_TEMPFAIL)
 
 
 def usage() -> str:
@@ -49,7 +35,7 @@ def usage() -> str:
 def run(words: list[str]) -> int:
     options, rest = parse_options("postlock", words, "c:l:v")
     if len(rest) < 2:
-        raise _Fatal(usage())
+        raise Fatal(usage())
     values = dict(options)
     if "c" in values:
         os.environ["MAIL_CONFIG"] = values["c"]
@@ -63,7 +49,7 @@ def run(words: list[str]) -> int:
             verbose.tell(f"run {' '.join(command)}")
             return _status_of(command)
     except MailboxProblem as problem:
-        raise _Fatal(f"open file {path}: {problem}") from None
+        raise Fatal(f"open file {path}: {problem}") from None
 
 
 def locks_of(conf: Config, style: str | None) -> Locks:
@@ -71,7 +57,7 @@ def locks_of(conf: Config, style: str | None) -> Locks:
     methods = conf.mailbox_delivery_lock if style is None else parse_words(style)
     for method in methods:
         if method not in METHODS:
-            raise _Fatal(f'unknown mailbox_delivery_lock value "{method}" in "{style or ", ".join(methods)}"')
+            raise Fatal(f'unknown mailbox_delivery_lock value "{method}" in "{style or ", ".join(methods)}"')
     return Locks(tuple(methods), conf.deliver_lock_attempts, conf.deliver_lock_delay, conf.stale_lock_time)
 
 

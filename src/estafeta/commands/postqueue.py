@@ -8,11 +8,11 @@ import sys
 from collections.abc import Iterable, Iterator
 
 from estafeta.base import log
-from estafeta.commands.options import UsageError, parse_options
+from estafeta.commands.options import parse_options
 from estafeta.commands.queue_listing import as_json, traditional
 from estafeta.commands.submit_rights import ANYONE, login_name
-from estafeta.commands.terminal import Terminal
-from estafeta.config.instance import Config, ConfigError
+from estafeta.commands.terminal import Fatal, perform
+from estafeta.config.instance import Config
 from estafeta.mail.address import valid_domain
 from estafeta.services.flush import BAD, DENIED, LONGEST_ID, OK, FlushClient
 from estafeta.services.showq import Shown, fetch, listing
@@ -28,26 +28,10 @@ PATIENCE = 600.0
 """Seconds without a word from the list service."""
 
 
-class _Fatal(Exception):
-    """The command ends here; the text is its last line."""
-
-
 def main(words: list[str] | None = None) -> int:
     """The console script. Exit status 0; 77 for who may not; 69 for every other failure, as Postfix has it."""
-    before = log.install(Terminal("postqueue"))
-    try:
-        return run(sys.argv[1:] if words is None else words)
-    except BrokenPipeError:
-        # The reader (head, less) has seen enough; at exit Python would try to flush once more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except UsageError:
-        log.fatal(USAGE)
-    except (_Fatal, ConfigError) as error:
-        log.fatal(str(error))
-    finally:
-        log.install(before)
-    return EX_UNAVAILABLE
+    given = sys.argv[1:] if words is None else words
+    return perform("postqueue", lambda: run(given), usage=USAGE, failed=EX_UNAVAILABLE)
 
 
 def run(words: list[str]) -> int:
@@ -55,7 +39,7 @@ def run(words: list[str]) -> int:
     actions = [(letter, value) for letter, value in options if letter in "fijps"]
     directory = next((value for letter, value in options if letter == "c"), None)
     if rest or len({letter for letter, _ in actions}) != 1:
-        raise _Fatal(USAGE)
+        raise Fatal(USAGE)
     if directory is not None:
         os.environ["MAIL_CONFIG"] = directory
     conf = Config.load()
@@ -86,7 +70,7 @@ def _is_allowed(conf: Config, users: tuple[str, ...]) -> bool:
     try:
         return asyncio.run(MatchList.open(users, name="authorized_mailq_users").matches_domain(login_name(os.getuid())))
     except TableDown as down:
-        raise _Fatal(f"cannot tell whether this is allowed: {down}") from None
+        raise Fatal(f"cannot tell whether this is allowed: {down}") from None
 
 
 def show(lines: Iterable[str]) -> None:
@@ -105,12 +89,12 @@ def messages(conf: Config) -> Iterator[Shown]:
     except OSError as error:
         reason = f"Connect to the {conf.mail_name} showq service: {error.strerror or error}"
         if not _may_read(conf):
-            raise _Fatal(f"Queue report unavailable - mail system is down ({reason})") from None
+            raise Fatal(f"Queue report unavailable - mail system is down ({reason})") from None
         log.warning(f"Mail system is down -- accessing queue directly ({reason})")
         try:
             yield from listing(conf.queue_directory)
         except OSError as problem:
-            raise _Fatal(f"{problem.filename or conf.queue_directory}: {problem.strerror or problem}") from None
+            raise Fatal(f"{problem.filename or conf.queue_directory}: {problem.strerror or problem}") from None
 
 
 def _may_read(conf: Config) -> bool:
@@ -122,20 +106,20 @@ def flush(conf: Config) -> None:
     try:
         trigger(_public(conf, conf.queue_service_name), QMGR_FLUSH, conf.trigger_timeout)
     except OSError:
-        raise _Fatal("Cannot flush mail queue - mail system is down") from None
+        raise Fatal("Cannot flush mail queue - mail system is down") from None
 
 
 def flush_message(conf: Config, queue_id: str) -> None:
     """Try one message now. An id that nobody knows is no error."""
     if not 0 < len(queue_id) <= LONGEST_ID or not queue_id.isalnum() or not queue_id.isascii():
-        raise _Fatal(f'Cannot flush queue ID - invalid name: "{queue_id[:100]}"')
+        raise Fatal(f'Cannot flush queue ID - invalid name: "{queue_id[:100]}"')
     _answered(asyncio.run(_flush_service(conf).send_file(queue_id)), queue_id)
 
 
 def flush_site(conf: Config, site: str) -> None:
     """Try all mail for one destination now."""
     if not valid_domain(site):
-        raise _Fatal(f'Cannot flush mail queue - invalid destination: "{site[:100]}"')
+        raise Fatal(f'Cannot flush mail queue - invalid destination: "{site[:100]}"')
     service = _flush_service(conf)
     status = asyncio.run(service.send_site(site))
     if status != DENIED:
@@ -149,11 +133,11 @@ def _flush_service(conf: Config) -> FlushClient:
 
 def _answered(status: str, what: str) -> None:
     if status == DENIED:
-        raise _Fatal(f'Flush service is not configured for destination "{what}"')
+        raise Fatal(f'Flush service is not configured for destination "{what}"')
     if status == BAD:
-        raise _Fatal(f'Invalid request: "{what}"')
+        raise Fatal(f'Invalid request: "{what}"')
     if status != OK:
-        raise _Fatal("Cannot flush mail queue - mail system is down")
+        raise Fatal("Cannot flush mail queue - mail system is down")
 
 
 def _public(conf: Config, service: str) -> str:

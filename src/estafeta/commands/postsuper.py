@@ -13,10 +13,10 @@ import time
 from collections.abc import Iterable, Iterator
 
 from estafeta.base import log
-from estafeta.commands.options import UsageError, parse_options
+from estafeta.commands.options import parse_options
 from estafeta.commands.queue_repair import change_offline, delete_dropped, purge
-from estafeta.commands.terminal import Terminal
-from estafeta.config.instance import Config, ConfigError
+from estafeta.commands.terminal import Fatal, perform
+from estafeta.config.instance import Config
 from estafeta.daemons.master import locks
 from estafeta.queue.keeper import SpoolBusy
 from estafeta.services.queue_control import DELETE, EXPIRE, HOLD, RELEASE, REQUEUE, Control, ControlReply, ask
@@ -46,22 +46,10 @@ PATIENCE = 30.0
 AGAIN = 0.1
 
 
-class _Fatal(Exception):
-    """The command ends here; the text is its last line."""
-
-
 def main(words: list[str] | None = None) -> int:
     """The console script. Exit status 0, or 1."""
-    before = log.install(Terminal("postsuper"))
-    try:
-        return run(sys.argv[1:] if words is None else words)
-    except UsageError:
-        log.fatal(USAGE)
-    except (_Fatal, ConfigError) as error:
-        log.fatal(str(error))
-    finally:
-        log.install(before)
-    return 1
+    given = sys.argv[1:] if words is None else words
+    return perform("postsuper", lambda: run(given), usage=USAGE)
 
 
 def run(words: list[str]) -> int:
@@ -73,9 +61,9 @@ def run(words: list[str]) -> int:
     for_command("postsuper", conf, direct=True)
     for queue in queues:
         if queue not in QUEUES:
-            raise _Fatal(f"invalid directory name: {queue}")
+            raise Fatal(f"invalid directory name: {queue}")
     if not os.access(os.path.join(conf.queue_directory, "incoming"), os.W_OK | os.X_OK):
-        raise _Fatal("use of this command is reserved for the superuser")
+        raise Fatal("use of this command is reserved for the superuser")
     letters = {letter for letter, _ in options} - {"c", "v"}
     if letters & {"p", "s", "S"} or not letters:
         purge(conf.queue_directory)
@@ -118,7 +106,7 @@ def change(conf: Config, operation: str, ids: list[str], queues: list[str]) -> N
                 log.info(f"{queue_id}: {done}")
         if reply.reason:
             log.info(f"{summary}: {count} {_messages(count)}")
-            raise _Fatal(reply.reason)
+            raise Fatal(reply.reason)
     log.info(f"{summary}: {count} {_messages(count)}")
 
 
@@ -166,14 +154,14 @@ def request(conf: Config, control: Control) -> ControlReply:
             if not locks.running_master(conf):
                 break
             if time.monotonic() > deadline:
-                raise _Fatal(f"cannot talk to the queue manager: {error.strerror or error}") from None
+                raise Fatal(f"cannot talk to the queue manager: {error.strerror or error}") from None
         except OSError as error:
-            raise _Fatal(f"cannot talk to the queue manager: {error.strerror or error}") from None
+            raise Fatal(f"cannot talk to the queue manager: {error.strerror or error}") from None
         time.sleep(AGAIN)
     try:
         return asyncio.run(change_offline(conf, control))
     except SpoolBusy:
-        raise _Fatal("the queue manager is starting or ending: try again in a moment") from None
+        raise Fatal("the queue manager is starting or ending: try again in a moment") from None
 
 
 def _asked(conf: Config, control: Control) -> ControlReply:
