@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from estafeta.accounts.authenticator import Answer, Challenge, Circumstances, Denied, Exchange, Login
 from estafeta.accounts.authenticator import Mechanism as Offer
@@ -40,6 +40,8 @@ from estafeta.wire.sasl.server import (
     Verify,
     server_mechanism,
 )
+
+_T = TypeVar("_T")
 
 LONGEST_NAME = 100
 """Characters of what a client calls a mechanism, for the log."""
@@ -187,37 +189,23 @@ class LocalAuthenticator:
     async def verify(self, asked: Verify, about: Circumstances) -> str | None:
         """The whole name of the user, if the password is right. Raises SourceDown."""
         user = named(asked.user, about.realm)
-        down: SourceDown | None = None
-        for source in self.sources:
-            if not source.passwords:
-                continue
-            try:
-                if await source.verify(user, asked.password, about):
-                    return user
-                if asked.prepared != asked.password and await source.verify(user, asked.prepared, about):
-                    return user
-            except SourceDown as error:
-                down = down or error
-        if down is not None:
-            raise down
+        return await self._first(self._whose(source, user, asked, about) for source in self.sources if source.passwords)
+
+    @staticmethod
+    async def _whose(source: Source, user: str, asked: Verify, about: Circumstances) -> str | None:
+        if await source.verify(user, asked.password, about):
+            return user
+        if asked.prepared != asked.password and await source.verify(user, asked.prepared, about):
+            return user
         return None
 
     async def kept(self, asked: Secret, about: Circumstances) -> Kept | None:
         """What some source keeps for the mechanism. Raises SourceDown."""
-        down: SourceDown | None = None
-        for source in self.sources:
-            if asked.form not in source.forms:
-                continue
-            try:
-                found = await source.kept(named(asked.user, about.realm), asked.realm, asked.form, about)
-            except SourceDown as error:
-                down = down or error
-                continue
-            if found is not None:
-                return found
-        if down is not None:
-            raise down
-        return None
+        return await self._first(
+            source.kept(named(asked.user, about.realm), asked.realm, asked.form, about)
+            for source in self.sources
+            if asked.form in source.forms
+        )
 
     async def decoy(self, asked: Secret, about: Circumstances) -> Kept | None:
         """For a user whom no source knows: a challenge that looks like everybody's. Raises SourceDown."""
@@ -229,12 +217,16 @@ class LocalAuthenticator:
         return None
 
     async def owner(self, asked: Token) -> str | None:
+        """Whose token it is. Raises SourceDown."""
+        return await self._first(source.owner(asked.user, asked.token) for source in self.sources if source.tokens)
+
+    @staticmethod
+    async def _first(answers: Iterable[Awaitable[_T | None]]) -> _T | None:
+        """What the first source says that knows. Raises SourceDown if nobody knows and one could not be asked."""
         down: SourceDown | None = None
-        for source in self.sources:
-            if not source.tokens:
-                continue
+        for answer in answers:
             try:
-                found = await source.owner(asked.user, asked.token)
+                found = await answer
             except SourceDown as error:
                 down = down or error
                 continue
