@@ -7,6 +7,7 @@ address of both families with its mask.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import ipaddress
 import socket
@@ -120,19 +121,20 @@ def _chosen(inet_interfaces: str) -> list[InterfaceAddress]:
         return every
     if "loopback-only" in words:
         return [entry for entry in every if entry.address.is_loopback]
-    wanted = {address for word in words for address in _resolved(word)}
+    wanted: set[Address] = set()
+    for word in words:
+        # A name that cannot be looked up adds no network to trust; the listener that binds to it complains.
+        with contextlib.suppress(OSError):
+            wanted |= addresses_of(word)
     return [entry for entry in every if entry.address in wanted]
 
 
-def _resolved(host: str) -> set[Address]:
+def addresses_of(host: str) -> set[Address]:
+    """Those of a host that inet_interfaces or proxy_interfaces names, or the one that it is. Raises OSError."""
     plain = host.strip("[]")
     try:
         return {ipaddress.ip_address(plain)}
     except ValueError:
         pass
-    try:
-        answers = socket.getaddrinfo(plain, None, type=socket.SOCK_STREAM)
-    except OSError:
-        # A name that cannot be looked up adds no network to trust; the listener that binds to it complains.
-        return set()
+    answers = socket.getaddrinfo(plain, None, type=socket.SOCK_STREAM)
     return {ipaddress.ip_address(str(answer[4][0]).partition("%")[0]) for answer in answers}

@@ -6,12 +6,10 @@ A domain should be in one class only. One that is listed twice still goes somewh
 from __future__ import annotations
 
 import ipaddress
-import socket
-from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
 
 from estafeta.base import log
-from estafeta.config.interfaces import local_addresses
+from estafeta.config.interfaces import Address, addresses_of, local_addresses
 from estafeta.mail.address import fold, literal_address
 from estafeta.routing.answer import ALIAS, DEFAULT, LOCAL, MAILBOX, RELAY
 from estafeta.tables.match import MatchList
@@ -81,27 +79,16 @@ def own_addresses(
     protocols = {word.lower() for word in inet_protocols}
     versions = {version for version, name in ((4, "ipv4"), (6, "ipv6")) if protocols & {"all", name}}
     words = {word.lower() for word in inet_interfaces}
-    found: set[IPv4Address | IPv6Address] = set()
+    found: set[Address] = set()
     if words & {"all", "loopback-only"}:
         every = [entry.address for entry in local_addresses()]
         found.update(address for address in every if "all" in words or address.is_loopback)
     for host in (*(words - {"all", "loopback-only"}), *proxy_interfaces):
-        found |= _addresses_of(host)
+        try:
+            found |= addresses_of(host)
+        except OSError as error:
+            log.warning(
+                f"inet_interfaces or proxy_interfaces: host not found: {host} ({error}): mail to user@[its address] "
+                "is not recognized as local; write the address itself"
+            )
     return frozenset(address for address in found if address.version in versions)
-
-
-def _addresses_of(host: str) -> set[IPv4Address | IPv6Address]:
-    plain = host.strip("[]")
-    try:
-        return {ipaddress.ip_address(plain)}
-    except ValueError:
-        pass
-    try:
-        answers = socket.getaddrinfo(plain, None, type=socket.SOCK_STREAM)
-    except OSError as error:
-        log.warning(
-            f"inet_interfaces or proxy_interfaces: host not found: {host} ({error}): mail to user@[its address] "
-            "is not recognized as local; write the address itself"
-        )
-        return set()
-    return {ipaddress.ip_address(str(answer[4][0]).partition("%")[0]) for answer in answers}
