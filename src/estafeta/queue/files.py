@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import msgspec
 
@@ -58,23 +59,9 @@ class MessageFiles:
 
     def listing(self, queue: str) -> Iterator[tuple[str, float, str]]:
         """(queue id, modification time, path) of every message file of a queue, in no order."""
-        folders = [queue]
-        while folders:
-            folder = folders.pop()
-            try:
-                entries = list(os.scandir(self._full(folder)))
-            except FileNotFoundError:
-                continue
-            for entry in entries:
-                path = f"{folder}/{entry.name}"
-                if entry.is_dir(follow_symlinks=False):
-                    if len(entry.name) == 1:
-                        folders.append(path)
-                elif entry.name.isalnum() and entry.is_file(follow_symlinks=False):
-                    try:
-                        yield entry.name, entry.stat(follow_symlinks=False).st_mtime, path
-                    except FileNotFoundError:
-                        continue
+        for entry, path in self._entries(queue):
+            with suppress(FileNotFoundError):
+                yield entry.name, entry.stat(follow_symlinks=False).st_mtime, path
 
     def load(self, path: str) -> tuple[Place, Envelope]:
         """Read a message file, checking every byte. Raises MessageGone, record.Damaged, OSError."""
@@ -94,6 +81,10 @@ class MessageFiles:
 
     def names(self, queue: str) -> Iterator[tuple[str, str]]:
         """(queue id, path) of every message file of a queue, in no order: `listing` without a look at each file."""
+        for entry, path in self._entries(queue):
+            yield entry.name, path
+
+    def _entries(self, queue: str) -> Iterator[tuple[os.DirEntry[str], str]]:
         folders = [queue]
         while folders:
             folder = folders.pop()
@@ -102,12 +93,11 @@ class MessageFiles:
             except FileNotFoundError:
                 continue
             for entry in entries:
-                name = entry.name
                 if entry.is_dir(follow_symlinks=False):
-                    if len(name) == 1:
-                        folders.append(f"{folder}/{name}")
-                elif name.isalnum() and entry.is_file(follow_symlinks=False):
-                    yield name, f"{folder}/{name}"
+                    if len(entry.name) == 1:
+                        folders.append(f"{folder}/{entry.name}")
+                elif entry.name.isalnum() and entry.is_file(follow_symlinks=False):
+                    yield entry, f"{folder}/{entry.name}"
 
     def envelope(self, path: str) -> Envelope:
         """The envelope as it stands now, for who only looks. A small file is read in one go. Raises as `load` does."""
