@@ -14,7 +14,7 @@ _STAMP = re.compile(r"<\d{14}\.")
 _DELAYS = re.compile(r"delay=[\d.]+, delays=[\d./]+")
 _BOUNDARY = re.compile(r"(Q\d+)\.\d{10}/")
 _SIZE = re.compile(r"\b(size=|SIZE=)\d+")
-_LISTED = re.compile(r"^(Q\d+)([*!#]?) +\d+ (?=ASCTIME)", re.MULTILINE)
+_LISTED = re.compile(r"^(Q\d+)([*!]?#?) +\d+ (?=ASCTIME)", re.MULTILINE)
 _LISTED_RECIPIENTS = re.compile(r"(?:^ {41}\S.*\n)+", re.MULTILINE)
 _SINK_ID = re.compile(r"(queued as )\d{5}\b")
 _JSON = re.compile(r'"(arrival_time|message_size)": \d+')
@@ -97,7 +97,7 @@ class Normaliser:
                 continue
             entry = f"{found[1]}: {found[2]}"
             entry = self.text(entry)
-            if found[1] == "postscreen":
+            if found[1] in ("postscreen", "tlsproxy"):
                 entry = _TOOK.sub(r"\1 after TIME from", _CLIENT_PORT.sub(r"\1PORT", entry))
             if not any(pattern.search(entry) for pattern in leave_out):
                 programs.setdefault(found[1], []).append(entry)

@@ -21,6 +21,7 @@ from estafeta.daemons.master import locks
 from estafeta.queue.keeper import SpoolBusy
 from estafeta.services.queue_control import DELETE, EXPIRE, HOLD, RELEASE, REQUEUE, Control, ControlReply, ask
 from estafeta.skeleton.log import for_command
+from estafeta.skeleton.privileges import acting_as
 
 LETTERS = "c:d:e:f:h:H:psr:Sv"
 USAGE = (
@@ -159,7 +160,9 @@ def request(conf: Config, control: Control) -> ControlReply:
             raise Fatal(f"cannot talk to the queue manager: {error.strerror or error}") from None
         time.sleep(AGAIN)
     try:
-        return asyncio.run(change_offline(conf, control))
+        # What is written now must be qmgr's later, which runs as the mail owner.
+        with acting_as(conf.mail_owner):
+            return asyncio.run(change_offline(conf, control))
     except SpoolBusy:
         raise Fatal("the queue manager is starting or ending: try again in a moment") from None
 

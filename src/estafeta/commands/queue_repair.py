@@ -10,24 +10,29 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from estafeta.base import log, verbose
 from estafeta.config.instance import Config
 from estafeta.intake import maildrop
-from estafeta.mail.envelope import Envelope
+from estafeta.mail.envelope import ASKED_EXPIRE, ASKED_REQUEUE, Envelope
 from estafeta.queue import scan
 from estafeta.queue.journal import SpoolError
 from estafeta.queue.keeper import Found, Keeper
 from estafeta.queue.place import Place
 from estafeta.queue.record import Damaged
 from estafeta.queue.spool import MessageGone
-from estafeta.services.queue_control import DELETE, HOLD, RELEASE, Control, ControlReply
+from estafeta.services.queue_control import DELETE, EXPIRE, HOLD, RELEASE, REQUEUE, Control, ControlReply
 
 _QUEUES = {
     DELETE: ("hold", "incoming", "deferred"),
     HOLD: ("incoming", "deferred"),
     RELEASE: ("hold",),
+    EXPIRE: ("hold", "incoming", "deferred"),
+    REQUEUE: ("hold", "incoming", "deferred"),
 }
+_ASKED = {EXPIRE: ASKED_EXPIRE, REQUEUE: ASKED_REQUEUE}
+"""What qmgr is to do with a message as soon as there is one."""
 
 
 async def change_offline(conf: Config, control: Control) -> ControlReply:
-    """Delete, hold or release without qmgr. Raises SpoolBusy when somebody else has the queue."""
+    """Delete, hold or release without qmgr, and note what it is to expire or requeue. Raises SpoolBusy when somebody
+    else has the queue."""
     if control.operation not in _QUEUES:
         return ControlReply(True, reason=f"cannot {control.operation} messages while the mail system is down")
     keeper = Keeper(directory=conf.queue_directory, hash_names=conf.hash_queue_names, hash_depth=conf.hash_queue_depth)
@@ -40,22 +45,34 @@ async def change_offline(conf: Config, control: Control) -> ControlReply:
         # "active" is memory: while nobody runs, what was there is in incoming or deferred.
         if "active" in control.queues and "incoming" not in queues and "incoming" in _QUEUES[control.operation]:
             queues.append("incoming")
-        moves: list[tuple[Place, Envelope]] = []
+        to_hold: list[tuple[Place, Envelope]] = []
+        to_deferred: list[tuple[Place, Envelope]] = []
+        asked = _ASKED.get(control.operation, "")
         async for found in _found(keeper, queues):
             queue_id = found.envelope.queue_id
             if wanted and queue_id not in wanted:
+                continue
+            if asked and found.envelope.asked == asked:
                 continue
             changed.append(queue_id)
             verbose.tell(f"{queue_id}: {control.operation} {found.place.path}")
             if control.operation == DELETE:
                 keeper.release(found.place, queue_id)
+                continue
+            stays = control.operation == EXPIRE and found.place.path.startswith("hold/")
+            if asked:
+                found.envelope.asked = asked
+            if control.operation == HOLD or stays:
+                to_hold.append((found.place, found.envelope))
             else:
+                found.envelope.attempt_after = time.time()
+                to_deferred.append((found.place, found.envelope))
+            if not stays:
                 found.envelope.hold_reason = ""
-                if control.operation == RELEASE:
-                    found.envelope.attempt_after = time.time()
-                moves.append((found.place, found.envelope))
-        if moves:
-            await (keeper.hold if control.operation == HOLD else keeper.unhold)(moves)
+        if to_hold:
+            await keeper.hold(to_hold)
+        if to_deferred:
+            await keeper.unhold(to_deferred)
         away = keeper.away & wanted if wanted else keeper.away
         unknown = [queue_id for queue_id in control.queue_ids if queue_id not in {*changed, *away}]
         reason = f"still being delivered: {', '.join(sorted(away)[:5])}: try again later" if away else ""

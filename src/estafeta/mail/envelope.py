@@ -118,8 +118,12 @@ class Envelope(msgspec.Struct, array_like=True):
     expanded: list[Recipient] | None = None
     """Addresses that aliases have replaced, of which the sender wants to hear that they were reached, and has not yet.
     RFC 3461 5.2.7; None for none."""
+    asked: str = ""
+    """What postsuper(1) wants of a message that nobody may touch now, as it is on hold or qmgr is away: ASKED_EXPIRE,
+    ASKED_REQUEUE or empty."""
 
 
+ASKED_EXPIRE, ASKED_REQUEUE = "expire", "requeue"
 TRACE_VERIFY, TRACE_REPORT, TRACE_PROBE = 1, 2, 4
 """`sendmail -bv`: deliver nothing, report what would happen. `sendmail -v`: deliver and report. With TRACE_VERIFY: a
 probe of verify(8), which is told what would happen; there is no report."""

@@ -16,7 +16,7 @@ import msgspec
 
 from estafeta.base import log, verbose
 from estafeta.intake import maildrop
-from estafeta.mail.envelope import Envelope
+from estafeta.mail.envelope import ASKED_EXPIRE, Envelope
 from estafeta.net.frames import LARGEST_FRAME
 from estafeta.queue import scan
 from estafeta.queue.files import MessageFiles
@@ -54,7 +54,8 @@ def shown(queue: str, envelope: Envelope, done: list[int] | None = None) -> Show
         for index, each in enumerate(envelope.recipients)
         if index not in settled
     ]
-    return Shown(queue, envelope.queue_id, envelope.arrived, envelope.size, envelope.sender, recipients)
+    expires = envelope.asked == ASKED_EXPIRE
+    return Shown(queue, envelope.queue_id, envelope.arrived, envelope.size, envelope.sender, recipients, expires)
 
 
 def fetch(directory: str, service: str, timeout: float) -> Iterator[Shown]:

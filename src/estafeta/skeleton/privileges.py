@@ -5,6 +5,8 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from estafeta.config.main_cf import ConfigError
 
@@ -39,6 +41,23 @@ def setgid_group(name: str) -> grp.struct_group:
     if group.gr_gid == 0:
         raise ConfigError(f"parameter setgid_group: group '{name}' has privileged group ID: choose a group of its own")
     return group
+
+
+@contextmanager
+def acting_as(owner: str) -> Iterator[None]:
+    """Make files as `owner`, for a while. Does nothing when this process is not root. Raises ConfigError."""
+    if not is_root():
+        yield
+        return
+    account = mail_owner(owner)
+    group = os.getegid()
+    os.setegid(account.pw_gid)
+    os.seteuid(account.pw_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(group)
 
 
 def drop(owner: str, *, chroot: str) -> None:

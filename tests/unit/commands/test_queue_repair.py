@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import pwd
 from pathlib import Path
 
 import pytest
 
+from estafeta.commands import postsuper
 from estafeta.commands.queue_repair import change_offline, purge
 from estafeta.config.instance import Config
 from estafeta.mail.envelope import Envelope, Recipient
@@ -14,7 +17,9 @@ from estafeta.queue import scan
 from estafeta.queue.handover import Kept
 from estafeta.queue.keeper import Keeper
 from estafeta.queue.spool import Spool
-from estafeta.services.queue_control import DELETE, Control
+from estafeta.services.queue_control import DELETE, EXPIRE, HOLD, RELEASE, REQUEUE, Control
+from estafeta.services.showq import listing
+from estafeta.skeleton.privileges import acting_as
 
 
 def test_what_is_being_delivered_is_not_deleted(tmp_path: Path) -> None:
@@ -57,3 +62,62 @@ def test_purge_removes_old_drafts_and_nothing_else(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(scan, "DRAFT_AGE", -1.0)
     purge(str(tmp_path))
     assert not draft.exists() and message.exists()
+
+
+def test_what_is_to_expire_or_to_be_requeued_is_noted_for_the_next_qmgr(tmp_path: Path) -> None:
+    for name in ("incoming", "active", "deferred", "hold", "corrupt"):
+        (tmp_path / name).mkdir()
+    conf = Config.for_test(queue_directory=str(tmp_path))
+
+    async def story() -> None:
+        spool = Spool(directory=str(tmp_path))
+        names = []
+        for _ in range(3):
+            names.append(spool.new_id(1.5))
+            await spool.commit(Envelope(names[-1], 1.5, "a@b", [Recipient("c@d")]), b"X: y\r\n\r\n", (b"z\r\n",))
+        await spool.stop()
+        held, old, anew = names
+        await change_offline(conf, Control(HOLD, [held]))
+        assert set((await change_offline(conf, Control(EXPIRE, [held, old]))).queue_ids) == {held, old}
+        assert (await change_offline(conf, Control(EXPIRE, [held, old]))).count == 0
+        assert (await change_offline(conf, Control(REQUEUE, [anew]))).queue_ids == [anew]
+        found = {each.queue_id: (each.queue, each.forced_expire) for each in listing(str(tmp_path))}
+        assert found == {held: ("hold", True), old: ("deferred", True), anew: ("deferred", False)}
+        keeper = Keeper(directory=str(tmp_path))
+        asked = {name: keeper.load(path).envelope.asked for name, _, path in keeper.deferred()}
+        assert asked == {old: "expire", anew: "requeue"}
+        await change_offline(conf, Control(RELEASE, [held]))
+        asked = {name: keeper.load(path).envelope.asked for name, _, path in keeper.deferred()}
+        assert asked == {held: "expire", old: "expire", anew: "requeue"}
+
+    asyncio.run(asyncio.wait_for(story(), 20))
+
+
+@pytest.mark.root
+def test_what_root_changes_while_there_is_no_qmgr_belongs_to_the_mail_owner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    monkeypatch.setattr(postsuper.locks, "running_master", lambda conf: False)
+    owner = pwd.getpwnam("nobody")
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.owner() == "root" and folder.is_relative_to("/tmp/pytest-of-root"):
+            folder.chmod(0o755)
+    for name in ("incoming", "active", "deferred", "hold", "corrupt"):
+        (tmp_path / name).mkdir()
+        os.chown(tmp_path / name, owner.pw_uid, owner.pw_gid)
+    conf = Config.for_test(queue_directory=str(tmp_path), mail_owner="nobody")
+
+    async def arrive() -> None:
+        spool = Spool(directory=str(tmp_path))
+        await spool.commit(Envelope(spool.new_id(1.5), 1.5, "a@b", [Recipient("c@d")]), b"X: y\r\n\r\n", (b"z\r\n",))
+        await spool.stop()
+
+    with acting_as("nobody"):
+        asyncio.run(arrive())
+    assert os.geteuid() == 0
+    assert postsuper.request(conf, Control(HOLD)).count == 1
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert any("hold" in path.parts for path in files)
+    assert {path.owner() for path in files} == {"nobody"}

@@ -23,7 +23,15 @@ from estafeta.daemons.qmgr.dispatch import TURN, Dispatch, Resolver
 from estafeta.daemons.qmgr.finish import Finish
 from estafeta.daemons.qmgr.message import Message
 from estafeta.daemons.qmgr.schedule import Entry
-from estafeta.mail.envelope import NOTIFY_DELAY, NOTIFY_SUCCESS, TRACE_PROBE, TRACE_VERIFY, Envelope, Trouble
+from estafeta.mail.envelope import (
+    ASKED_REQUEUE,
+    NOTIFY_DELAY,
+    NOTIFY_SUCCESS,
+    TRACE_PROBE,
+    TRACE_VERIFY,
+    Envelope,
+    Trouble,
+)
 from estafeta.mail.logline import shown
 from estafeta.net.frames import connect
 from estafeta.queue.handover import Heard, Kept
@@ -61,7 +69,6 @@ class ActiveQueue:
         """Ids of messages whose files somebody reads or changes, so that nobody else takes them up."""
         self.recipients = 0
         """Recipients with schedulers and agents."""
-        self.expire: set[str] = set()
         """Ids of messages that are to be returned if they are not delivered now."""
         self.flushed: set[str] = set()
         self._confirm_delay_cleared: bool = conf.confirm_delay_cleared
@@ -258,10 +265,7 @@ class ActiveQueue:
         if self.flushed:
             message.flushed = envelope.queue_id in self.flushed
             self.flushed.discard(envelope.queue_id)
-        if self.expire:
-            message.expire = envelope.queue_id in self.expire
-            self.expire.discard(envelope.queue_id)
-        if not message.hold:
+        if not (message.hold or message.requeue):
             log.info(
                 f"{envelope.queue_id}: from=<{shown(envelope.sender)}>, size={envelope.size}, "
                 f"nrcpt={len(envelope.recipients)} (queue active)"
@@ -287,6 +291,11 @@ class ActiveQueue:
             known = {*found.failed, *found.heard, *found.out}
             message.todo = [index for index in message.todo if index not in known]
         message.wish(found.wishes)
+        asked = found.envelope.asked
+        if asked:
+            message.wish([*message.wishes, asked])
+            if asked == ASKED_REQUEUE:
+                found.envelope.asked = ""  # once: if intake does not want it, it is mail like any other
         return message
 
     def _recall(self, message: Message, index: int, result: Result) -> None:

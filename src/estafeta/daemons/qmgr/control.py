@@ -14,6 +14,7 @@ from typing import Any
 
 from estafeta.daemons.qmgr.active import ActiveQueue
 from estafeta.daemons.qmgr.message import ACTIVE, DEFERRED, HOLD, INCOMING, Message
+from estafeta.mail.envelope import ASKED_EXPIRE
 from estafeta.queue.journal import SpoolError
 from estafeta.queue.keeper import Found
 from estafeta.queue.place import Place
@@ -43,7 +44,7 @@ _QUEUES = {
     TO_HOLD: (INCOMING, ACTIVE, DEFERRED),
     RELEASE: (HOLD,),
     REQUEUE: (HOLD, INCOMING, ACTIVE, DEFERRED),
-    EXPIRE: (INCOMING, ACTIVE, DEFERRED),
+    EXPIRE: (HOLD, INCOMING, ACTIVE, DEFERRED),
     FLUSH: (DEFERRED,),
 }
 
@@ -203,7 +204,7 @@ class QueueControl:
         return changed
 
     async def _in_hold(self, operation: str, ids: set[str] | None, queues: tuple[str, ...]) -> list[str]:
-        if HOLD not in queues or operation in (FLUSH, TO_HOLD, EXPIRE):
+        if HOLD not in queues or operation in (FLUSH, TO_HOLD):
             return []
         files = await asyncio.to_thread(self._held_files, ids)
         changed = []
@@ -237,6 +238,14 @@ class QueueControl:
                     continue
                 found = await self._load(path)
                 if found is None:
+                    continue
+                if operation == EXPIRE and queue == HOLD:
+                    # It stays where it is, and is returned once it is released.
+                    if found.envelope.asked == ASKED_EXPIRE:
+                        continue
+                    found.envelope.asked = ASKED_EXPIRE
+                    await self._keeper.hold([(found.place, found.envelope)])
+                    changed.append(queue_id)
                     continue
                 changed.append(queue_id)
                 if operation in (REQUEUE, EXPIRE):

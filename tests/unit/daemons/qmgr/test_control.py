@@ -222,3 +222,19 @@ def test_an_unknown_operation_is_refused() -> None:
         assert (await ask(post, "explode")).reason == "unknown operation 'explode'"
 
     run(case)
+
+
+def test_held_mail_is_marked_as_expired_once_and_returned_when_it_is_released() -> None:
+    async def case(post: PostOffice, lines: list[str]) -> None:
+        await put_off(post, "a@x")
+        await ask(post, HOLD, "Q1")
+        assert (await ask(post, EXPIRE, "Q1")).queue_ids == ["Q1"]
+        assert list(post.keeper.files) == ["hold/Q1"]
+        assert (await ask(post, EXPIRE)).count == 0
+        await ask(post, RELEASE, "Q1")
+        await post.later(0)
+        assert "Q1: from=<s@sender.example>, status=force-expired, returned to sender" in lines
+        assert post.reporter.asked == [("bounce", "Q1", [0])]
+        assert len(post.agent.seen) == 1
+
+    run(case)
