@@ -198,7 +198,7 @@ class Stream(asyncio.Protocol):
         """Flush, and go on in TLS, as the server. Unread input is taken for the client's handshake: what came in the
         clear and does not belong there is to be thrown away before. `timeout`: seconds for all of it.
 
-        Raises TlsError, PeerGone, TimeoutError, and TableDown of tls_server_sni_maps. After that nothing can be said
+        Raises TlsError, PeerGone, TimeoutError. After that nothing can be said
         any more: close. `trace` is shown what happens.
         """
         from estafeta.net.tls.layer import HandshakeLost, TlsLayer

@@ -11,8 +11,9 @@ class SmtpdTls:
     smtpd_tls_security_level = choice(
         "",
         "How much TLS clients get: none, may (offered), encrypt (required, for services that are not public). Empty "
-        "leaves it to the older switches.",
-        "none may encrypt",
+        "leaves it to the older switches. The levels fingerprint, verify and secure are about servers, and mean "
+        "encrypt here.",
+        "none may encrypt fingerprint verify secure",
         empty=True,
     )
     smtpd_tls_wrappermode = flag(
@@ -121,11 +122,10 @@ class SmtpdTls:
         ">=TLSv1",
         "TLS versions where clients must use TLS, in the same form.",
     )
-    smtpd_tls_eecdh_grade = choice(
+    smtpd_tls_eecdh_grade = text(
         "auto",
         "How elliptic curves for key exchange used to be chosen. Whatever is written, client and server agree on a "
         "curve, as with auto.",
-        "none strong ultra auto",
         obsolete=True,
     )
     smtpd_tls_dh1024_param_file = text(

@@ -212,8 +212,8 @@ class Session:
         if value is None:
             return self.policy.discard
         discard = self.policy.keywords(value)
-        if "SILENT-DISCARD" not in discard:
-            shown = " ".join(sorted(discard, key=_logged_order))
+        shown = " ".join(keyword for keyword in _KNOWN if keyword in discard)
+        if shown and "SILENT-DISCARD" not in discard:
             # Without a colon before the port, as in Postfix.
             log.info(f"[{self.visitor.address}]{self.visitor.port}: discarding EHLO keywords: {shown}")
         return discard
@@ -325,16 +325,12 @@ class Session:
         self.stream.until = None
         await self.policy.tls.establish(self.stream, self.visitor)
         self._ehlo = self.sender = None
-        self.helo, self.protocol = "", "SMTP"
+        self.helo = ""  # the protocol stays, as in Postfix, until the next greeting says otherwise
 
 
 _LOGGED = "8BITMIME AUTH ETRN PIPELINING SIZE VRFY XCLIENT XFORWARD STARTTLS ENHANCEDSTATUSCODES DSN SMTPUTF8 CHUNKING"
-_PLACE = {keyword: place for place, keyword in enumerate(_LOGGED.split())}
-
-
-def _logged_order(keyword: str) -> tuple[int, str]:
-    """The order in which Postfix's log names them."""
-    return _PLACE.get(keyword, len(_PLACE)), keyword
+_KNOWN = tuple(_LOGGED.split())
+"""In the order in which Postfix's log names them; it passes over others."""
 
 
 Run = Callable[[Session, str], Awaitable[None]]

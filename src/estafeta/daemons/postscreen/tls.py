@@ -6,18 +6,27 @@ are set. Here it is postscreen's; what is set for either of the two counts, post
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from estafeta.base import log
 from estafeta.config.instance import Config
-from estafeta.config.main_cf import ConfigError
 from estafeta.net.stream import PeerGone, Stream
 from estafeta.net.tls.openssl import TlsError
-from estafeta.net.tls.server import ServerTls, read_file, server_settings
+from estafeta.net.tls.server import (
+    UNSUPPORTED_LEVELS,
+    ServerTls,
+    origin,
+    read_file,
+    report,
+    server_settings,
+    warn_of_level,
+)
 from estafeta.net.tls.trace import Trace
 from estafeta.tables.maps import Maps
-from estafeta.tables.table import Flags, TableDown
+from estafeta.tables.server_names import ServerNames
+from estafeta.tables.table import TableDown
 
 if TYPE_CHECKING:
     from estafeta.net.tls.identity import Read
@@ -26,8 +35,6 @@ if TYPE_CHECKING:
 
 TLSPROXY = "tlsproxy"
 """Whose name these log lines bear in Postfix."""
-
-LEVELS = {"none", "may", "encrypt"}
 
 FOLLOWING = {
     "smtpd_starttls_timeout": ("postscreen_starttls_timeout",),
@@ -72,7 +79,7 @@ class Tls:
     """`level`: none, may or encrypt. `server` is None where there is no TLS, or something is wrong with our keys."""
 
     def __init__(self, conf: Config, overrides: Mapping[str, str], read: Read = read_file) -> None:
-        """`overrides`: the -o settings of the entry. Raises ConfigError."""
+        """`overrides`: the -o settings of the entry."""
         self.level = _level(conf)
         self.server: ServerTls | None = None
         self.timeout: float = conf.postscreen_starttls_timeout
@@ -83,7 +90,7 @@ class Tls:
         self._log_level = own.smtpd_tls_loglevel
         self._log_levels = Maps.open(own.smtpd_tls_loglevel_maps, name="postscreen_tls_loglevel_maps")
         self._trace_limit, self._trace_rate = own.smtpd_tls_trace_size_limit, own.tls_trace_rate_limit
-        self.server = _opened(own, read)
+        self.server = _opened(own, conf, read)
 
     async def establish(self, stream: Stream, visitor: Visitor) -> None:
         """The handshake. Raises PeerGone when there is no connection afterwards; the reason is logged."""
@@ -96,7 +103,7 @@ class Tls:
             trace = Trace(self.server, name, level, self._trace_limit, self._trace_rate)
         try:
             tls = await stream.start_tls(self.server, self.timeout, trace)
-        except (TlsError, TableDown, TimeoutError, PeerGone) as problem:
+        except (TlsError, TimeoutError, PeerGone) as problem:
             for line in getattr(problem, "lines", ()):
                 log.warning(f"TLS library problem: {line}", TLSPROXY)
             log.info(f"TLS handshake failed for service=smtpd peer={name}", TLSPROXY)
@@ -124,11 +131,11 @@ class Tls:
 
 
 def _level(conf: Config) -> str:
+    """none, may or encrypt."""
     level = conf.postscreen_tls_security_level
-    if level in LEVELS:
-        return level
+    warn_of_level("postscreen_tls_security_level", level)
     if level:
-        raise ConfigError(f'postscreen_tls_security_level: invalid TLS level "{level}": use none, may or encrypt')
+        return "encrypt" if level in UNSUPPORTED_LEVELS else level
     return "encrypt" if conf.postscreen_enforce_tls else "may" if conf.postscreen_use_tls else "none"
 
 
@@ -136,25 +143,30 @@ def _settings(conf: Config, overrides: Mapping[str, str], level: str) -> Config:
     """The configuration as if smtpd's TLS settings were ours."""
     changes = {"smtpd_tls_security_level": level}
     for name, following in FOLLOWING.items():
-        own = next((each for each in following if conf.is_set(each)), None)
+        own = _set_by(conf, following)
         if own is not None:
             changes[name] = conf.value(own)
     return Config.build(conf.settings, {**overrides, **changes}, service=conf.service)
 
 
-def _opened(conf: Config, read: Read) -> ServerTls | None:
-    """None, and logged: keys are missing or bad. STARTTLS is answered 454 then."""
+def _set_by(conf: Config, following: Sequence[str]) -> str | None:
+    """The first of these parameters that is set."""
+    return next((each for each in following if conf.is_set(each)), None)
+
+
+def _origin(conf: Config, names: Sequence[str]) -> str:
+    """As `server.origin`; of our own parameters, where they take the places of smtpd's."""
+    return origin(conf, [_set_by(conf, FOLLOWING.get(name, ())) or name for name in names])
+
+
+def _opened(conf: Config, main: Config, read: Read) -> ServerTls | None:
+    """None, and logged: keys are missing or bad. STARTTLS is answered 454 then. `main`: what the administrator said."""
+    settings = replace(server_settings(conf, service="postscreen"), origin=lambda names: _origin(main, names))
     try:
-        settings = server_settings(conf, service="postscreen")
-        if not (settings.certificates or settings.chain_files):
-            log.warning("no key for TLS: set smtpd_tls_chain_files, or postscreen_tls_security_level = none")
-            return None
         server = ServerTls.open(settings, read)
     except TlsError as problem:
-        log.warning(f"{problem}: disabling TLS support")
-        for line in problem.lines:
-            log.warning(f"TLS library problem: {line}")
+        report(problem, settings)
         return None
     if settings.sni_maps:
-        server.sni = Maps.open(settings.sni_maps, name="tls_server_sni_maps", flags=Flags(base64_files=True))
+        server.sni = ServerNames(settings.sni_maps)
     return server

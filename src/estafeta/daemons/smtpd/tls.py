@@ -15,10 +15,11 @@ from estafeta.net.stream import PeerGone
 from estafeta.net.tls.identity import Read
 from estafeta.net.tls.openssl import TlsError
 from estafeta.net.tls.peer import TlsPeer
-from estafeta.net.tls.server import ServerTls, read_file, security_level, server_settings
+from estafeta.net.tls.server import ServerTls, read_file, report, security_level, server_settings, warn_of_level
 from estafeta.net.tls.trace import Trace
 from estafeta.tables.maps import Maps
-from estafeta.tables.table import Flags, TableDown
+from estafeta.tables.server_names import ServerNames
+from estafeta.tables.table import TableDown
 
 if TYPE_CHECKING:
     from estafeta.daemons.smtpd.session import Session
@@ -57,6 +58,7 @@ class TlsOffer:
         if security_level(conf) == "none" and not conf.smtpd_tls_wrappermode:
             return None
         server = None
+        warn_of_level("smtpd_tls_security_level", conf.smtpd_tls_security_level)
         if conf.smtpd_tls_loglevel >= 2:
             log.info("initializing the server-side TLS engine")
         settings = server_settings(conf)
@@ -65,14 +67,9 @@ class TlsOffer:
         try:
             server = ServerTls.open(settings, read)
         except TlsError as problem:
-            log.warning(f"{problem}: disabling TLS support" if problem.disabling else str(problem))
-            for line in problem.lines:
-                log.warning(f"TLS library problem: {line}")
-            if problem.remedy:
-                log.warning(problem.remedy)
+            report(problem, settings)
         if server is not None and settings.sni_maps:
-            flags = Flags(base64_files=True)
-            server.sni = Maps.open(settings.sni_maps, name="tls_server_sni_maps", flags=flags)
+            server.sni = ServerNames(settings.sni_maps)
         return cls(conf, server)
 
     async def level_for(self, session: Session) -> int:
@@ -130,9 +127,6 @@ async def establish(session: Session) -> None:
     except TimeoutError:
         log.info(f"SSL_accept error from {namaddr}: Connection timed out")
         raise PeerGone("TLS handshake timed out") from None
-    except TableDown as error:
-        log.warning(f"tls_server_sni_maps: {error}")
-        raise PeerGone("TLS handshake failed") from None
     if tls.asked_name and not tls.server_name:
         log.info(f"TLS SNI {printable(tls.asked_name)} from {namaddr} not matched, using default chain")
     if tls.certificate and not tls.trusted and level and offer.demands:

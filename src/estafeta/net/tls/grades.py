@@ -4,7 +4,9 @@ smtpd_tls_ciphers, smtpd_tls_exclude_ciphers, tls_ssl_options, tls_disable_worka
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+from estafeta.base import log
 
 SSL3 = 0x0300
 VERSIONS = {"sslv2": 0x0002, "sslv3": SSL3, "tlsv1": 0x0301, "tlsv1.1": 0x0302, "tlsv1.2": 0x0303, "tlsv1.3": 0x0304}
@@ -78,18 +80,18 @@ def _protocols(words: list[str]) -> tuple[int, int, int]:
     unwanted: set[int] = set()
     for word in ":".join(words).split(":"):
         mark, name = re.fullmatch(r"(>=|<=|!|)(.*)", word.strip(), re.DOTALL).groups()  # type: ignore[union-attr]
-        if not name and not mark:
+        if not name and mark != "!":
             continue
         version = _version(name, numbers=mark in (">=", "<="))
         if mark == ">=":
             low = version
         elif mark == "<=":
             high = version
-        else:
+        elif version in OUT:  # SSLv2 does not exist any more: neither wanting nor refusing it changes anything
             (unwanted if mark == "!" else wanted).add(version)
     if wanted:
         unwanted |= set(OUT) - wanted
-    return low, high, sum(OUT[version] for version in unwanted if version in OUT)
+    return low, high, sum(OUT[version] for version in unwanted)
 
 
 def _version(name: str, *, numbers: bool) -> int:
@@ -120,8 +122,8 @@ def cipher_list(grades: dict[str, str], grade: str, exclusions: Iterable[str]) -
     return ":".join(parts)
 
 
-def options(words: Iterable[str], known: dict[str, int], what: str) -> int:
-    """Names, or one number in hexadecimal -> bits. Raises BadSetting."""
+def options(words: Sequence[str], known: dict[str, int], what: str) -> int:
+    """Names and numbers in hexadecimal -> bits. What is neither is left out, with a warning that names `what`."""
     bits = 0
     for word in words:
         if re.fullmatch(r"0[xX][0-9a-fA-F]{1,16}", word):
@@ -129,5 +131,5 @@ def options(words: Iterable[str], known: dict[str, int], what: str) -> int:
         elif word.upper() in known:
             bits |= known[word.upper()]
         else:
-            raise BadSetting(f'{what}: unknown value "{word}"', f"write some of {', '.join(known)}")
+            log.warning(f'unknown {what} value "{word}" in "{" ".join(words)}": write some of {", ".join(known)}')
     return bits

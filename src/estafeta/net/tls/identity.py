@@ -50,28 +50,33 @@ class Identity:
 
 def from_files(library: Library, certificates: str, key: str, read: Read, kind: str) -> Identity:
     """A certificate file and a key file, which may be the same. `kind`: RSA, ECDSA, for messages. Raises TlsError."""
-    chain = [found for label, found in _parsed(library, _content(certificates, read), certificates) if label == "C"]
+    same = key == certificates
+    problem = f'cannot get {kind} certificate from file "{certificates}"'
+    content = _content(certificates, read, "" if same else problem)
+    chain = [found for label, found in _parsed(library, content, certificates) if label == "C"]
     if not chain:
-        raise TlsError(f'cannot get {kind} certificate from file "{certificates}": there is none in PEM form')
-    keys = [found for label, found in _parsed(library, _content(key, read), key) if label == "K"]
-    if not keys:
-        raise TlsError(f'cannot get {kind} private key from file "{key}": there is none in PEM form')
+        raise TlsError(f"{problem}: there is none in PEM form")
     problem = f'cannot get {kind} private key from file "{key}"'
+    content = _content(key, read, "" if same else problem)
+    keys = [found for label, found in _parsed(library, content, key) if label == "K"]
+    if not keys:
+        raise TlsError(f"{problem}: there is none in PEM form")
     return Identity(library, keys[0], chain, problem, f'the key in "{key}" does not belong to "{certificates}"')
 
 
 def from_chain(library: Library, files: Sequence[str], read: Read) -> list[Identity]:
     """smtpd_tls_chain_files. Raises TlsError."""
     blocks = [(label, found, file) for file in files for label, found in _parsed(library, _content(file, read), file)]
-    return _identities(library, blocks)
+    return _identities(library, blocks, ", ".join(files))
 
 
 def from_pem(library: Library, content: bytes, where: str) -> list[Identity]:
     """The same from one text. `where` is for messages. Raises TlsError."""
-    return _identities(library, [(label, found, where) for label, found in _parsed(library, content, where)])
+    return _identities(library, [(label, found, where) for label, found in _parsed(library, content, where)], where)
 
 
-def _identities(library: Library, blocks: list[tuple[str, Any, str]]) -> list[Identity]:
+def _identities(library: Library, blocks: list[tuple[str, Any, str]], source: str) -> list[Identity]:
+    """`source`: what all of them come from, for messages."""
     found: list[tuple[Any, list[Any], str]] = []
     for label, thing, where in blocks:
         if label == "K":
@@ -83,8 +88,15 @@ def _identities(library: Library, blocks: list[tuple[str, Any, str]]) -> list[Id
         else:
             found[-1][1].append(thing)
     if not found or not found[-1][1]:
-        where = blocks[-1][2] if blocks else "(no files)"
+        where = blocks[-1][2] if blocks else source
         raise TlsError(f'error loading chain from "{where}": no key and certificate in PEM form')
+    kinds: set[int] = set()
+    for key, _, where in found:
+        kind = library.lib.EVP_PKEY_get_base_id(key)
+        if kind in kinds:
+            # OpenSSL would let the last one take the place of the others.
+            raise TlsError(f'error loading chain from "{where}": there is another key of the same kind before it')
+        kinds.add(kind)
     return [
         Identity(
             library, key, chain, f'error loading chain from "{where}"', "a key stands before another's certificate"
@@ -93,13 +105,16 @@ def _identities(library: Library, blocks: list[tuple[str, Any, str]]) -> list[Id
     ]
 
 
-def _content(file: str, read: Read) -> bytes:
+def _content(file: str, read: Read, problem: str = "") -> bytes:
+    """`problem`: what to say of a file that cannot be read; else what Postfix says of chain files. Raises TlsError."""
     try:
         return read(file)
     except OSError as reason:
-        text = f"error opening chain file: {file}: {reason.strerror or reason}"
+        why = reason.strerror or str(reason)
         remedy = "clients that want TLS are told to come later: put the file in place, or correct its name in main.cf"
-        raise TlsError(text, disabling=False, remedy=remedy) from None
+        if problem:
+            raise TlsError(problem, [f"{file}: {why}"], remedy=remedy) from None
+        raise TlsError(f"error opening chain file: {file}: {why}", disabling=False, remedy=remedy) from None
 
 
 def _parsed(library: Library, content: bytes, where: str) -> Iterator[tuple[str, Any]]:

@@ -17,7 +17,7 @@ from estafeta.net.tls import openssl
 from estafeta.net.tls.facts import peer_of
 from estafeta.net.tls.openssl import TlsError
 from estafeta.net.tls.peer import TlsPeer
-from estafeta.net.tls.server import ServerTls
+from estafeta.net.tls.server import BREAK_OFF, GO_ON, SUSPEND, ServerTls
 
 RECORD = 16384
 """Most bytes of content in one record. RFC 8446 5.1"""
@@ -91,10 +91,9 @@ class TlsLayer(asyncio.Protocol):
     # --- the handshake
 
     async def handshake(self, first: bytes, timeout: float, trace: Tracer | None = None) -> TlsPeer:
-        """Agree with the client. `first`: what it has sent already. Raises TlsError, HandshakeLost, TimeoutError, and
-        TableDown of tls_server_sni_maps."""
+        """Agree with the client. `first`: what it has sent already. Raises TlsError, HandshakeLost, TimeoutError."""
         key = self._server.address(self.ssl)
-        self._server.choosing[key] = self._server.sni is None
+        self._server.choosing[key] = GO_ON if self._server.sni is None else SUSPEND
         if trace is not None:
             self._trace = trace
             trace.watch(self.ssl)
@@ -117,7 +116,8 @@ class TlsLayer(asyncio.Protocol):
         self._decrypt()
 
     async def _agree(self, first: bytes, key: int) -> str:
-        lib, name = self._lib, ""
+        lib = self._lib
+        name: str | None = ""
         if first:
             self.data_received(first)
         while True:
@@ -130,10 +130,10 @@ class TlsLayer(asyncio.Protocol):
             lines = self._server.library.errors() if problem not in (0, openssl.ERROR_WANT_READ) else []
             self._send()
             if result == 1:
-                return name
+                return name or ""
             if problem == openssl.ERROR_WANT_X509_LOOKUP:
                 name = await self._server.choose(self.ssl, self._server.asked_name(self.ssl))
-                self._server.choosing[key] = True
+                self._server.choosing[key] = BREAK_OFF if name is None else GO_ON
             elif problem == openssl.ERROR_WANT_READ:
                 if self._ended:
                     raise HandshakeLost("lost connection")

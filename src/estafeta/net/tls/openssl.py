@@ -136,12 +136,14 @@ PKEY_X25519, PKEY_X448, PKEY_ED25519, PKEY_ED448 = 1034, 1035, 1087, 1088
 
 
 class TlsError(Exception):
-    """TLS cannot do what it should. `lines` are OpenSSL's own words, for the log; `remedy` is what to do about it."""
+    """TLS cannot do what it should. `lines` are OpenSSL's own words, for the log; `remedy` is what to do about it, and
+    `at_fault` names the parameters that may have led here."""
 
     def __init__(self, text: str, lines: list[str] | None = None, *, remedy: str = "", disabling: bool = True) -> None:
         super().__init__(text)
         self.lines = lines or []
         self.remedy = remedy
+        self.at_fault: tuple[str, ...] = ()
         self.disabling = disabling
         """Whether the text wants the words `disabling TLS support` behind it."""
 

@@ -14,7 +14,8 @@ import binascii
 import hashlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,14 +27,23 @@ from estafeta.net.tls import grades, identity, openssl, tickets
 from estafeta.net.tls.identity import Identity, Read
 from estafeta.net.tls.openssl import Library, TlsError, library
 
+COMPILED_IN = " -- using compiled-in defaults"
+_MARKS = {"RSA": "", "DSA": "d", "ECDSA": "ec"}
+"""What stands before `cert_file` in the name of a parameter."""
 SESSIONS_KEPT = 2000
 """Sessions that one process remembers, for clients that know no tickets."""
+
+TOLD_LATER = "clients that want TLS are told to come later"
+NO_CERTIFICATE = "No server certs available. TLS won't be enabled"
+MEND = "clients cannot use TLS until main.cf is mended"
 
 _HASHED = re.compile(r"[0-9a-f]{8}\.\d+")
 """The name of a CA certificate in a folder of them."""
 
-SUSPEND = -1
-GO_ON = 1
+GO_ON, BREAK_OFF, SUSPEND = 1, 0, -1
+
+UNSUPPORTED_LEVELS = frozenset({"fingerprint", "verify", "secure"})
+"""What smtp(8) knows: a client cannot be asked for that much."""
 
 
 @dataclass(slots=True)
@@ -48,6 +58,8 @@ class ServerSettings:
     chain_files: Sequence[str] = ()
     certificates: Sequence[tuple[str, str, str]] = ()
     """(kind, certificate file, key file)"""
+    anonymous: bool = False
+    """Whether there need not be any: smtpd_tls_cert_file = none."""
     ca_file: str = ""
     ca_path: str = ""
     default_ca: bool = False
@@ -72,6 +84,8 @@ class ServerSettings:
     config_file: str = "default"
     config_name: str = ""
     log_level: int = 0
+    origin: Callable[[Sequence[str]], str] = ", ".join
+    """Of some parameters, which is set and where: `/etc/postfix/main.cf, line 7: smtpd_tls_cert_file`."""
 
 
 def server_settings(conf: Config, *, service: str = "smtpd", quiet: bool = False) -> ServerSettings:
@@ -93,6 +107,7 @@ def server_settings(conf: Config, *, service: str = "smtpd", quiet: bool = False
         mandatory=mandatory,
         chain_files=conf.smtpd_tls_chain_files,
         certificates=tuple(pair for pair in pairs if pair[1] and pair[1].lower() != "none"),
+        anonymous=conf.smtpd_tls_cert_file.lower() == "none",
         ca_file=conf.smtpd_tls_CAfile,
         ca_path=conf.smtpd_tls_CApath,
         default_ca=conf.tls_append_default_CA,
@@ -120,7 +135,17 @@ def server_settings(conf: Config, *, service: str = "smtpd", quiet: bool = False
         config_file=conf.tls_config_file,
         config_name=conf.tls_config_name,
         log_level=conf.smtpd_tls_loglevel,
+        origin=lambda names: origin(conf, names),
     )
+
+
+def origin(conf: Config, names: Sequence[str]) -> str:
+    """Where the first of these parameters that is set is set, and its name."""
+    name = next((each for each in names if conf.is_set(each)), names[0])
+    if not conf.is_set(name):
+        return f"{conf.settings.path}: {name}"
+    place = conf.origin(name)
+    return place if place.endswith(f" {name}") else f"{place}: {name}"
 
 
 def key_files(conf: Config) -> tuple[str, ...]:
@@ -139,11 +164,31 @@ def trust_files(conf: Config) -> tuple[str, ...]:
 
 def security_level(conf: Config) -> str:
     """none, may or encrypt: smtpd_tls_security_level, or what the older switches say."""
+    if conf.smtpd_tls_security_level in UNSUPPORTED_LEVELS:
+        return "encrypt"
     if conf.smtpd_tls_security_level:
         return conf.smtpd_tls_security_level
     if conf.smtpd_enforce_tls:
         return "encrypt"
     return "may" if conf.smtpd_use_tls else "none"
+
+
+def warn_of_level(parameter: str, level: str) -> None:
+    """A level that is nothing for a server is a warning."""
+    if level in UNSUPPORTED_LEVELS:
+        log.warning(f'{parameter}: unsupported TLS level "{level}", using "encrypt"')
+
+
+def report(problem: TlsError, settings: ServerSettings) -> None:
+    """Why there is no TLS: in Postfix's words, in OpenSSL's, and then where it is to be mended, and how."""
+    log.warning(f"{problem}: disabling TLS support" if problem.disabling else str(problem))
+    for line in problem.lines:
+        log.warning(f"TLS library problem: {line}")
+    remedy = problem.remedy
+    if problem.at_fault:
+        remedy = f"{settings.origin(problem.at_fault)}: {remedy or MEND}"
+    if remedy:
+        log.warning(remedy)
 
 
 def read_file(path: str) -> bytes:
@@ -156,16 +201,15 @@ class ServerTls:
     def __init__(self, settings: ServerSettings, loaded: Library, read: Read) -> None:
         self.settings = settings
         self.library = loaded
-        ffi, lib = loaded.ffi, loaded.lib
-        self.context = ffi.gc(lib.SSL_CTX_new(lib.TLS_server_method()), lib.SSL_CTX_free)
-        if self.context == ffi.NULL:
-            raise TlsError("cannot make a TLS context", loaded.errors())
+        self.context = self._new_context()
         self._callbacks: list[Any] = []
         """Functions that C calls; they must live as long as the context."""
-        self.choosing: dict[int, bool] = {}
-        """Handshakes under way, by address: whether the certificate has been chosen by name."""
+        self.choosing: dict[int, int] = {}
+        """Handshakes under way, by address: whether to suspend them until the certificate has been chosen by name, to
+        go on, or to break them off."""
         self.sni: Any = None
-        """Maps for server names, or None."""
+        """What a certificate is found with for the name that a client asks for, or None: `await sni.find(name)` is PEM
+        text in base64, or None, or raises TlsError."""
         self._sni_known: dict[str, list[Identity]] = {}
         self._versions()
         self._ciphers()
@@ -180,13 +224,16 @@ class ServerTls:
         loaded = library()
         _load_configuration(loaded, settings)
         loaded.lib.ERR_clear_error()
-        try:
-            return cls(settings, loaded, read)
-        except grades.BadSetting as reason:
-            remedy = f"clients cannot use TLS until main.cf is mended: {reason.remedy}"
-            raise TlsError(str(reason), remedy=remedy) from None
+        return cls(settings, loaded, read)
 
     # --- making the context
+
+    def _new_context(self) -> Any:
+        ffi, lib = self.library.ffi, self.library.lib
+        context = ffi.gc(lib.SSL_CTX_new(lib.TLS_server_method()), lib.SSL_CTX_free)
+        if context == ffi.NULL:
+            raise TlsError("cannot make a TLS context", self.library.errors())
+        return context
 
     def _versions(self) -> None:
         settings, lib, context = self.settings, self.library.lib, self.context
@@ -196,7 +243,8 @@ class ServerTls:
         lib.SSL_CTX_clear_options(context, off)
         bits = grades.ALL_WORKAROUNDS & ~off
         bits |= grades.options(settings.extra_options, grades.ENABLE, "tls_ssl_options")
-        low, high, without = grades.protocols(settings.protocols)
+        with self._blaming("mandatory_protocols" if settings.mandatory else "protocols"):
+            low, high, without = grades.protocols(settings.protocols)
         bits |= without | grades.NO_SSL3 | grades.NO_RENEGOTIATION
         if settings.prefer_own:
             bits |= grades.CIPHER_SERVER_PREFERENCE
@@ -208,11 +256,12 @@ class ServerTls:
 
     def _ciphers(self) -> None:
         settings = self.settings
-        self.ciphers = wanted = grades.cipher_list(settings.grades, settings.grade, settings.exclude)
-        if not self.library.lib.SSL_CTX_set_cipher_list(self.context, wanted.encode()):
-            raise TlsError(
-                f"no cipher fits {settings.prefix}_ciphers and the exclusions: {wanted}", self.library.errors()
-            )
+        given = ("mandatory_exclude_ciphers", "mandatory_ciphers") if settings.mandatory else ()
+        with self._blaming(*given, "exclude_ciphers", "ciphers"):
+            self.ciphers = wanted = grades.cipher_list(settings.grades, settings.grade, settings.exclude)
+            if not self.library.lib.SSL_CTX_set_cipher_list(self.context, wanted.encode()):
+                text = f"no cipher fits {settings.prefix}_ciphers and the exclusions: {wanted}"
+                raise TlsError(text, self.library.errors())
 
     def _certificates(self, read: Read) -> None:
         settings, loaded = self.settings, self.library
@@ -220,20 +269,28 @@ class ServerTls:
             if settings.certificates:
                 names = f"{settings.prefix}_cert_file, {settings.prefix}_eccert_file and the like"
                 log.warning(f"{settings.prefix}_chain_files is used, {names} are ignored: remove one or the other")
-            identities = identity.from_chain(loaded, settings.chain_files, read)
+            with self._blaming("chain_files"):
+                for each in identity.from_chain(loaded, settings.chain_files, read):
+                    each.use_in(self.context)
+        elif not settings.certificates and not settings.anonymous:
+            with self._blaming("chain_files"):
+                remedy = "write the name of a file with key and certificate"
+                raise TlsError(NO_CERTIFICATE, remedy=f"{TOLD_LATER}: {remedy}", disabling=False)
         else:
-            identities = [
-                identity.from_files(loaded, cert, key, read, kind) for kind, cert, key in settings.certificates
-            ]
-        for each in identities:
-            each.use_in(self.context)
+            for kind, cert, key in settings.certificates:
+                mark = _MARKS[kind]
+                with self._blaming(f"{mark}cert_file", f"{mark}key_file"):
+                    identity.from_files(loaded, cert, key, read, kind).use_in(self.context)
         if settings.sni_maps:
             self._call(lib_function="SSL_CTX_set_cert_cb", signature="int(SSL *, void *)", act=self._suspend, more=True)
 
     def _key_exchange(self, read: Read) -> None:
         settings, loaded = self.settings, self.library
-        groups = [name for name in settings.groups if self._has_group(name)]
-        if groups:
+        trial = self._new_context()
+        groups = [name for name in settings.groups if self._has_group(trial, name)]
+        curves = {name for name in settings.groups if not _is_finite_field(name)}
+        # Where no curve is left that OpenSSL knows, its own choice is better than none.
+        if groups and (not curves or curves.intersection(groups)):
             self._control(openssl.SET_GROUPS_LIST, 0, loaded.ffi.new("char[]", ":".join(groups).encode()))
         if settings.dh_file in ("", "auto", "none"):
             self._control(openssl.SET_DH_AUTO, 0 if settings.dh_file == "none" else 1)
@@ -241,9 +298,7 @@ class ServerTls:
         try:
             content = read(settings.dh_file)
         except OSError as reason:
-            log.warning(
-                f'cannot read DH parameters from "{settings.dh_file}": {reason.strerror}: well-known ones are used'
-            )
+            log.warning(f'error opening DH parameter file "{settings.dh_file}": {reason.strerror}{COMPILED_IN}')
             self._control(openssl.SET_DH_AUTO, 1)
             return
         ffi, lib = loaded.ffi, loaded.lib
@@ -253,26 +308,32 @@ class ServerTls:
         if key == ffi.NULL or lib.SSL_CTX_set0_tmp_dh_pkey(self.context, key) != 1:
             if key != ffi.NULL:
                 lib.EVP_PKEY_free(key)
-            loaded.errors()
-            log.warning(f'no DH parameters in "{settings.dh_file}": well-known ones are used')
+            log.warning(f'error decoding DH parameters from file "{settings.dh_file}"{COMPILED_IN}')
+            for line in loaded.errors():
+                log.warning(f"TLS library problem: {line}")
             self._control(openssl.SET_DH_AUTO, 1)
 
-    def _has_group(self, name: str) -> bool:
-        """Whether this OpenSSL knows a group; unknown names are passed over, with a warning."""
+    def _has_group(self, trial: Any, name: str) -> bool:
+        """Whether this OpenSSL knows a group; unknown names are passed over, with a warning. `trial`: a context, which
+        has this group only afterwards."""
         text = self.library.ffi.new("char[]", name.encode())
-        if self.library.lib.SSL_CTX_ctrl(self.context, openssl.SET_GROUPS_LIST, 0, text) == 1:
+        if self.library.lib.SSL_CTX_ctrl(trial, openssl.SET_GROUPS_LIST, 0, text) == 1:
             return True
         self.library.errors()
-        log.warning(f'ignoring unknown key exchange group "{name}"')
+        what = "FFDHE group" if _is_finite_field(name) else "ECDHE curve"
+        log.warning(f'ignoring unknown {what} "{name}"')
         return False
 
     def _clients(self) -> None:
         settings, loaded = self.settings, self.library
         lib, context = loaded.lib, self.context
-        if settings.ca_file and lib.SSL_CTX_load_verify_file(context, settings.ca_file.encode()) != 1:
-            raise TlsError(f'cannot load Certification Authority data, CAfile="{settings.ca_file}"', loaded.errors())
-        if settings.ca_path and lib.SSL_CTX_load_verify_dir(context, settings.ca_path.encode()) != 1:
-            raise TlsError(f'cannot load Certification Authority data, CApath="{settings.ca_path}"', loaded.errors())
+        cannot = "cannot load Certification Authority data,"
+        with self._blaming("CAfile"):
+            if settings.ca_file and lib.SSL_CTX_load_verify_file(context, settings.ca_file.encode()) != 1:
+                raise TlsError(f'{cannot} CAfile="{settings.ca_file}"', loaded.errors())
+        with self._blaming("CApath"):
+            if settings.ca_path and lib.SSL_CTX_load_verify_dir(context, settings.ca_path.encode()) != 1:
+                raise TlsError(f'{cannot} CApath="{settings.ca_path}"', loaded.errors())
         if settings.ca_path:
             self._load_folder(settings.ca_path)
         if settings.default_ca:
@@ -358,6 +419,19 @@ class ServerTls:
         arguments = (self.context, callback, self.library.ffi.NULL) if more else (self.context, callback)
         getattr(self.library.lib, lib_function)(*arguments)
 
+    @contextmanager
+    def _blaming(self, *names: str) -> Iterator[None]:
+        """What goes wrong inside comes from these parameters, named without `smtpd_tls_`."""
+        try:
+            yield
+        except grades.BadSetting as reason:
+            problem = TlsError(str(reason), remedy=f"{MEND}: {reason.remedy}")
+            problem.at_fault = tuple(f"{self.settings.prefix}_{name}" for name in names)
+            raise problem from None
+        except TlsError as problem:
+            problem.at_fault = tuple(f"{self.settings.prefix}_{name}" for name in names)
+            raise
+
     # --- what C calls
 
     def _accept(self, good: int, store: Any) -> int:
@@ -369,10 +443,8 @@ class ServerTls:
 
     def _suspend(self, ssl: Any, _: Any) -> int:
         """The certificate is to be chosen: wait, if the client asked for a name and its table has not been asked."""
-        key = self.address(ssl)
-        if self.choosing.get(key, True) or not self.asked_name(ssl):
-            return GO_ON
-        return SUSPEND
+        chosen = self.choosing.get(self.address(ssl), GO_ON)
+        return GO_ON if chosen == SUSPEND and not self.asked_name(ssl) else chosen
 
     # --- for each client
 
@@ -386,21 +458,42 @@ class ServerTls:
             return ""
         return bytes(self.library.ffi.string(name)).decode("ascii", "replace").lower()
 
-    async def choose(self, ssl: Any, name: str) -> str:
-        """Serve the certificate that tls_server_sni_maps has for a name. Returns the name if it has one. Raises
-        TlsError, TableDown."""
+    async def choose(self, ssl: Any, name: str) -> str | None:
+        """Serve the certificate that tls_server_sni_maps has for a name. Returns the name if it has one, "" if not, and
+        None, logged, if that cannot be known or used: the client must not get another certificate then."""
+        try:
+            return await self._choose(ssl, name)
+        except TlsError as problem:
+            log.warning(str(problem))
+            for line in problem.lines:
+                log.warning(f"TLS library problem: {line}")
+            if problem.remedy:
+                log.warning(problem.remedy)
+        return None
+
+    async def _choose(self, ssl: Any, name: str) -> str:
+        """Raises TlsError."""
         for key in _ancestors(name) if valid_hostname(name) else ():
             value = await self.sni.find(key)
             if value is not None:
-                if value not in self._sni_known:
-                    if len(self._sni_known) >= 1000:
-                        self._sni_known.clear()
-                    self._sni_known[value] = self._from_table(value, key)
-                self.library.lib.SSL_certs_clear(ssl)
-                for each in self._sni_known[value]:
-                    each.use_for(ssl)
+                try:
+                    self._serve(ssl, value, key)
+                except TlsError as problem:
+                    what = "error loading private keys and certificates from: SNI data"
+                    problem.remedy = f"{what} for {name}: aborting TLS handshake"
+                    raise
                 return name
         return ""
+
+    def _serve(self, ssl: Any, value: str, key: str) -> None:
+        """Raises TlsError."""
+        if value not in self._sni_known:
+            if len(self._sni_known) >= 1000:
+                self._sni_known.clear()
+            self._sni_known[value] = self._from_table(value, key)
+        self.library.lib.SSL_certs_clear(ssl)
+        for each in self._sni_known[value]:
+            each.use_for(ssl)
 
     def _from_table(self, value: str, key: str) -> list[Identity]:
         where = f"tls_server_sni_maps, {key}"
@@ -417,6 +510,11 @@ class ServerTls:
         except ValueError:
             return ""
         return found.digest().hex(":").upper()
+
+
+def _is_finite_field(group: str) -> bool:
+    """RFC 7919"""
+    return group.lower().startswith("ffdhe")
 
 
 def _ancestors(name: str) -> list[str]:

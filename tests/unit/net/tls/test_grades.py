@@ -44,7 +44,12 @@ def test_an_exclusion_is_no_expression() -> None:
         cipher_list({"medium": "M"}, "medium", ["-ALL"])
 
 
-def test_options_by_name_and_number() -> None:
+def test_options_by_name_and_number(said: list[str]) -> None:
     assert options(["no_ticket", "0x10"], grades.ENABLE, "tls_ssl_options") == grades.NO_TICKET | 0x10
-    with pytest.raises(BadSetting, match="tls_ssl_options"):
-        options(["nonsense"], grades.ENABLE, "tls_ssl_options")
+    assert not said
+    assert options(["nonsense", "NO_TICKET"], grades.ENABLE, "tls_ssl_options") == grades.NO_TICKET
+    assert len(said) == 1 and 'unknown tls_ssl_options value "nonsense" in "nonsense NO_TICKET"' in said[0]
+
+
+def test_sslv2_alone_changes_nothing() -> None:
+    assert protocols(["SSLv2"]) == protocols(["!SSLv2"]) == protocols([">="]) == (0, 0, 0)

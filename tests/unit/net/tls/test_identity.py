@@ -9,7 +9,7 @@ from tests.support.certificates import make_pair
 from estafeta.net.tls.identity import from_chain, from_files, from_pem
 from estafeta.net.tls.openssl import TlsError, library
 
-ONE, OTHER = make_pair("one.test"), make_pair("other.test")
+ONE, OTHER, RSA = make_pair("one.test"), make_pair("other.test"), make_pair("rsa.test", kind="rsa")
 
 
 def reader(**files: bytes):  # type: ignore[no-untyped-def]
@@ -22,7 +22,7 @@ def reader(**files: bytes):  # type: ignore[no-untyped-def]
 
 
 def test_two_identities_in_one_text() -> None:
-    text = ONE.key_pem + ONE.pem + OTHER.pem + b"remarks\n" + OTHER.key_pem + OTHER.pem
+    text = ONE.key_pem + ONE.pem + OTHER.pem + b"remarks\n" + RSA.key_pem + RSA.pem
     assert len(from_pem(library(), text, "text")) == 2
 
 
@@ -38,6 +38,7 @@ def test_key_and_certificate_may_be_in_files_one_after_the_other() -> None:
         (ONE.key_pem, "no key and certificate"),
         (b"", "no key and certificate"),
         (ONE.key_pem + OTHER.pem, "error loading chain"),
+        (ONE.key_pem + ONE.pem + OTHER.key_pem + OTHER.pem, "another key of the same kind"),
         (ONE.key_pem + ONE.pem.replace(b"M", b"N"), "damaged certificate"),
     ],
 )
@@ -57,9 +58,12 @@ def test_a_pass_phrase_is_refused_at_once() -> None:
 
 
 def test_a_missing_file_is_named() -> None:
-    with pytest.raises(TlsError, match="error opening chain file: cert: No such file") as raised:
-        from_files(library(), "cert", "key", reader(), "RSA")
+    with pytest.raises(TlsError, match="error opening chain file: both: No such file") as raised:
+        from_files(library(), "both", "both", reader(), "RSA")
     assert "put the file in place" in raised.value.remedy
+    with pytest.raises(TlsError, match='cannot get RSA private key from file "key"') as raised:
+        from_files(library(), "cert", "key", reader(cert=ONE.pem), "RSA")
+    assert raised.value.lines == ["key: No such file or directory"]
 
 
 def test_a_key_of_another_certificate_is_named() -> None:
