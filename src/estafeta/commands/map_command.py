@@ -11,8 +11,6 @@ import base64
 import binascii
 import json
 import os
-import re
-import socket
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -27,6 +25,7 @@ from estafeta.commands.terminal import Terminal
 from estafeta.config.instance import Config, ConfigError
 from estafeta.skeleton.log import for_command
 from estafeta.tables import settings
+from estafeta.tables.file_values import Unreadable, stored
 from estafeta.tables.index import TRANSPARENT, TYPES, open_table
 from estafeta.tables.index_update import IGNORE, REPLACE, WARN, WRITABLE, IndexUpdate, open_update
 from estafeta.tables.source import alias_entries, is_utf8, map_entries
@@ -63,6 +62,7 @@ class Job:
     """`-j`: what is found goes out as one JSON object a line, as with Postfix 3.11 and later."""
     force_utf8: bool = False
     default_kind: str = "hash"
+    myhostname: str = ""
     tables: list[str] = field(default_factory=list)
 
     @property
@@ -105,6 +105,7 @@ def _configuration(options: list[Option]) -> Config:
 
 def _apply(job: Job, options: list[Option], conf: Config) -> None:
     job.default_kind = conf.default_database_type
+    job.myhostname = conf.myhostname
     job.flags = replace(job.flags, utf8=conf.smtputf8_enable, aliases=job.aliases)
     for letter, value in options:
         if letter in "qds" and (job.query is not None or job.delete is not None or job.sequence):
@@ -318,13 +319,14 @@ def _create(job: Job, kind: str, name: str) -> None:
         else:
             entries = map_entries(lines, shown, utf8=job.flags.utf8)
         for number, key, value in shown_progress(job.program, shown, entries):
-            stored = _files_as_base64(shown, number, value) if job.flags.base64_files else value
             if verbose.level >= verbose.MORE:
                 verbose.tell(f'{shown}, line {number}: "{key}" = "{value}"')
-            if stored is not None:
-                update.put(key, stored)
+            try:
+                update.put(key, stored(value, job.flags))
+            except Unreadable as problem:
+                log.warning(f"{shown}, line {number}: {problem}: skipping this entry")
         if job.aliases and not job.incremental:
-            _add_nis_marks(update)
+            _add_nis_marks(update, job.myhostname)
         update.save()
 
 
@@ -351,26 +353,11 @@ def _source_lines(name: str) -> Iterator[str]:
         raise Fatal(f"open {name}: {error.strerror}") from None
 
 
-def _files_as_base64(file: str, number: int, value: str) -> str | None:
-    """The content of the files that the value names, newline between them, as base64."""
-    parts: list[bytes] = []
-    for path in re.split(r"[,\s]+", value):
-        if not path:
-            continue
-        try:
-            with open(path, "rb") as source:
-                parts.append(source.read())
-        except OSError as error:
-            log.warning(f"{file}, line {number}: open {path}: {error.strerror}: skipping this entry")
-            return None
-    return base64.b64encode(b"\n".join(parts)).decode("ascii")
-
-
-def _add_nis_marks(update: IndexUpdate) -> None:
+def _add_nis_marks(update: IndexUpdate, myhostname: str) -> None:
     """What Sendmail and NIS expect in an alias database: a mark of completeness, when and where it was made."""
     update.put("@", "@")
     update.put("YP_LAST_MODIFIED", str(int(time.time())), as_written=True)
-    update.put("YP_MASTER_NAME", socket.gethostname(), as_written=True)
+    update.put("YP_MASTER_NAME", myhostname, as_written=True)
 
 
 def _status(path: str) -> os.stat_result | None:

@@ -29,11 +29,19 @@ def members_of(name: str) -> list[str] | None:
     return members
 
 
-def inside(text: str) -> str | None:
-    """`{ text }` -> "text"; None where the opening brace is not closed by the last character."""
+class BraceError(ValueError):
+    """Not one text in braces; the text says why, in Postfix's words."""
+
+
+def inside(text: str) -> str:
+    """`{ text }` -> "text". Raises BraceError where the opening brace is not closed by the last character."""
+    if not text.startswith("{"):
+        raise BraceError(f"no '{{' at start of text in \"{text}\"")
     depth = 0
     for at, char in enumerate(text):
         depth += {"{": 1, "}": -1}.get(char, 0)
         if depth == 0:
-            return text[1:-1].strip() if at == len(text) - 1 and text.startswith("{") else None
-    return None
+            if at < len(text) - 1:
+                raise BraceError(f"syntax error after '}}' in \"{text}\"")
+            return text[1:-1].strip()
+    raise BraceError(f"missing '}}' in \"{text}\"")

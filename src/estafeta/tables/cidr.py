@@ -5,10 +5,12 @@ A table without `if` and `!` is searched by prefix length, so that ten thousand 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from estafeta.base import log
 from estafeta.base.networks import Network, NetworkError, number_of, parse_network
+from estafeta.tables.file_values import Unreadable, stored
 from estafeta.tables.source import SPACE, Watch, inline_rules, logical_lines, read_file
 from estafeta.tables.table import Flags, LoadedTable
 
@@ -29,11 +31,11 @@ class CidrTable(LoadedTable):
     def __init__(self, kind: str, name: str, flags: Flags) -> None:
         self.spec = f"{kind}:{name}"
         self._path = name
-        lines = inline_rules(name)
+        lines = inline_rules(kind, name)
         self._watch: Watch | None = None
         if lines is None:
             lines, self._watch = read_file(name)
-        self._rules = _parse(lines, name)
+        self._rules = _parse(lines, name, flags)
         self._fast = _Fast(self._rules) if all(r.value is not None and not r.negated for r in self._rules) else None
 
     def lookup(self, key: str) -> str | None:
@@ -78,49 +80,68 @@ class _Fast:
         return None if best is None else best[1]
 
 
-def _parse(lines: list[str], name: str) -> list[Rule]:
+class _SkipRule(Exception):
+    """The rule is left out; the text is the warning, without its last words."""
+
+
+def _parse(lines: list[str], name: str, flags: Flags) -> list[Rule]:
     rules: list[Rule] = []
     open_ifs: list[tuple[int, int]] = []  # (place in rules, line)
     for number, text in logical_lines(lines, name):
-
-        def warn(problem: str, number: int = number) -> None:
-            log.warning(f"cidr map {name}, line {number}: {problem}")
-
-        word, rest = _first_word(text)
-        if word.lower() == "endif":
-            if rest:
-                warn(f'ignoring extra text after ENDIF: "{rest}"')
-            if not open_ifs:
-                warn("ENDIF without IF: skipping this rule")
-                continue
-            place, _ = open_ifs.pop()
-            rules[place].skip_to = len(rules)
-            continue
-        condition = word.lower() == "if"
-        pattern_text = rest if condition else text
-        stripped = pattern_text.lstrip("!" + SPACE)
-        negated = pattern_text[: len(pattern_text) - len(stripped)].count("!") % 2 == 1
-        pattern, value = _first_word(stripped)
-        if not pattern:
-            warn("no address pattern: skipping this rule")
-            continue
-        if not condition and not value:
-            warn("no lookup result: skipping this rule")
-            continue
-        if condition and value:
-            warn(f'ignoring extra text after IF: "{value}"')
         try:
-            network = parse_network(pattern)
-        except NetworkError as error:
-            warn(f"{error}: skipping this rule")
-            continue
-        if condition:
-            open_ifs.append((len(rules), number))
-        rules.append(Rule(network, negated, None if condition else value))
+            _parse_line(rules, open_ifs, number, text, flags)
+        except _SkipRule as problem:
+            log.warning(f"cidr map {name}, line {number}: {problem}: skipping this rule")
     for place, number in reversed(open_ifs):
         log.warning(f"cidr map {name}, line {number}: IF has no matching ENDIF")
         rules[place].skip_to = len(rules)
     return rules
+
+
+def _parse_line(rules: list[Rule], open_ifs: list[tuple[int, int]], number: int, text: str, flags: Flags) -> None:
+    """Raises _SkipRule."""
+    word = _KEYWORD.match(text)
+    if word is None:
+        negated, pattern_text = _negation(text)
+        pattern, value = _first_word(pattern_text)
+        network = _network(pattern)
+        if not value:
+            raise _SkipRule("no lookup result")
+        try:
+            rules.append(Rule(network, negated, stored(value, flags)))
+        except Unreadable as problem:
+            raise _SkipRule(str(problem)) from None
+        return
+    rest = text[word.end() :].strip(SPACE)
+    if word[0].lower() == "if":
+        negated, pattern = _negation(rest)
+        rules.append(Rule(_network(pattern), negated, None))
+        open_ifs.append((len(rules) - 1, number))
+        return
+    if rest:
+        raise _SkipRule("garbage after ENDIF")
+    if not open_ifs:
+        raise _SkipRule("ENDIF without IF")
+    place, _ = open_ifs.pop()
+    rules[place].skip_to = len(rules)
+
+
+_KEYWORD = re.compile(r"(?:if|endif)(?![A-Za-z0-9])", re.I)
+
+
+def _negation(text: str) -> tuple[bool, str]:
+    """`! !1.2.3.4` -> (False, "1.2.3.4")"""
+    stripped = text.lstrip("!" + SPACE)
+    return text[: len(text) - len(stripped)].count("!") % 2 == 1, stripped
+
+
+def _network(pattern: str) -> Network:
+    if not pattern:
+        raise _SkipRule("no address pattern")
+    try:
+        return parse_network(pattern)
+    except NetworkError as error:
+        raise _SkipRule(str(error)) from None
 
 
 def _first_word(text: str) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 
 from estafeta.tables.braces import members_of
+from estafeta.tables.file_values import Unreadable, stored
 from estafeta.tables.index import open_table
 from estafeta.tables.table import Flags, LoadedTable, Table, TableDown, TableError
 
@@ -67,7 +68,10 @@ class RandomTable(LoadedTable):
         members = members_of(name)
         if not members:
             raise TableError(f'bad syntax: "{self.spec}"; need "{kind}:{{value...}}"')
-        self._values = members
+        try:
+            self._values = [stored(member, flags) for member in members]
+        except Unreadable as problem:
+            raise TableError(f'{problem}: "{self.spec}"; need "{kind}:{{filename...}}"') from None
 
     def lookup(self, key: str) -> str | None:
         return random.choice(self._values)

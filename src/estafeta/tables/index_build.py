@@ -21,6 +21,7 @@ import msgspec
 
 from estafeta.base import log
 from estafeta.base.fs_identity import acting_as
+from estafeta.tables.file_values import Unreadable, stored
 from estafeta.tables.lmdb_env import LONGEST_KEY, seal
 from estafeta.tables.source import alias_entries, map_entries, read_file
 from estafeta.tables.table import Flags
@@ -76,12 +77,15 @@ def build_from_source(source: str, index: str, flags: Flags) -> None:
         else:
             parsed = map_entries(lines, source, utf8=flags.utf8)
         entries: dict[str, str] = {}
-        for _, raw_key, value in parsed:
+        for number, raw_key, value in parsed:
             key = flags.key(raw_key)
             if key in entries:
                 log.warning(f'{index}: duplicate entry: "{key}"')
                 continue
-            entries[key] = value
+            try:
+                entries[key] = stored(value, flags)
+            except Unreadable as problem:
+                log.warning(f"{source}, line {number}: {problem}: skipping this entry")
         meta = Meta(
             aliases=flags.aliases,
             base64_files=flags.base64_files,
@@ -103,13 +107,13 @@ def write_index(
 
     `owner` (uid, gid) of the new file where it is not the writer. Raises OSError.
     """
-    stored = sorted(
+    records = sorted(
         (short, value if short is key else key[:-1] + b"\0" + value)
         for key, value in entries.items()
         for short in (hashed_key(key),)
     )
     with draft_beside(index) as draft:
-        _write_databases(draft, stored, msgspec.json.encode(asdict(meta)))
+        _write_databases(draft, records, msgspec.json.encode(asdict(meta)))
         if owner is not None:
             os.chown(draft, *owner)
         Path(draft).chmod(mode)
@@ -117,11 +121,11 @@ def write_index(
         sync_folder(os.path.dirname(index) or ".")
 
 
-def _write_databases(path: str, stored: list[tuple[bytes, bytes]], meta: bytes) -> None:
+def _write_databases(path: str, records: list[tuple[bytes, bytes]], meta: bytes) -> None:
     size = FIRST_MAP
     while True:
         try:
-            _write_once(path, stored, meta, size)
+            _write_once(path, records, meta, size)
         except lmdb.MapFullError:
             size *= 4
             if size > LARGEST_MAP:
@@ -133,13 +137,13 @@ def _write_databases(path: str, stored: list[tuple[bytes, bytes]], meta: bytes) 
             return
 
 
-def _write_once(path: str, stored: list[tuple[bytes, bytes]], meta: bytes, size: int) -> None:
+def _write_once(path: str, records: list[tuple[bytes, bytes]], meta: bytes, size: int) -> None:
     env = lmdb.open(path, subdir=False, lock=False, sync=False, max_dbs=4, map_size=size)
     try:
         data = env.open_db(NAMED)
         about = env.open_db(META)
         with env.begin(write=True) as transaction:
-            for key, value in stored:
+            for key, value in records:
                 transaction.put(key, value, db=data, append=True)
             transaction.put(b"meta", meta, db=about)
         env.sync(True)

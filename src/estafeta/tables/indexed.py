@@ -127,9 +127,10 @@ class IndexedTable(LoadedTable):
         self._flags = replace(self._flags, aliases=meta.aliases, base64_files=meta.base64_files)
         source = self._source_watch.stamp if self._source_watch else None
         if source is not None and (source.modified, source.size) != (meta.modified, meta.size):
-            if not meta.from_source or not os.access(self._source, os.R_OK):
+            if not meta.from_source or meta.base64_files or not os.access(self._source, os.R_OK):
                 # It holds entries that the source does not have (postmap -i, -d): making it anew would lose them.
-                # Or the source is not for us to read: then an old index is better than none.
+                # Or the source, or the files it names (postmap -F), are not for us to read: then an old index is
+                # better than none.
                 log.warning(f"database {self._index} is older than source file {self._source}")
             else:
                 return f"older than {self._source}"

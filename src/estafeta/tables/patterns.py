@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from estafeta.base import log
+from estafeta.tables.file_values import Unreadable, stored
 from estafeta.tables.source import SPACE, Watch, inline_rules, is_utf8, logical_lines, read_file
 from estafeta.tables.table import Flags, LoadedTable, TableDown
 
@@ -56,12 +57,13 @@ class PatternTable(LoadedTable):
     kind = ""
     flag_letters = ""
     unclosed = "skipping"
+    out_of_range = "out-of-range"
 
     def __init__(self, kind: str, name: str, flags: Flags) -> None:
         self.spec = f"{kind}:{name}"
         self._name = name
         self._flags = flags
-        lines = inline_rules(name)
+        lines = inline_rules(kind, name)
         self._watch: Watch | None = None
         if lines is None:
             lines, self._watch = read_file(name)
@@ -116,10 +118,10 @@ class PatternTable(LoadedTable):
             return
         keyword, rest = word[0].lower(), text[word.end() :].strip(SPACE)
         if keyword == "endif":
-            if rest:
-                self._warn(number, "ignoring extra text after ENDIF")
             if not open_ifs:
                 raise SkipRule("ignoring ENDIF without matching IF")
+            if rest:
+                self._warn(number, "ignoring extra text after ENDIF")
             rules[open_ifs.pop()].skip_to = len(rules)
         elif keyword == "if":
             rules.append(self._condition(number, rest))
@@ -131,7 +133,7 @@ class PatternTable(LoadedTable):
         pattern, letters, negated, result = self._split(text)
         if not result:
             self._warn(number, "no replacement text: using empty string")
-        template = self._template(result)
+        template = self._template_or_files(result)
         wanted = any(isinstance(part, int) for part in template)
         if wanted and negated:
             raise SkipRule("$number found in negative match replacement text: skipping this rule")
@@ -172,8 +174,16 @@ class PatternTable(LoadedTable):
         rest = stripped[at + 1 + len(letters) :].strip(SPACE)
         for letter in letters:
             if letter not in self.flag_letters:
-                raise SkipRule(f'unknown regexp option "{letter}": skipping this rule')
+                raise SkipRule(f'unknown regexp option "{letter if letter.isascii() else "?"}": skipping this rule')
         return stripped[1:at], letters, negated, rest
+
+    def _template_or_files(self, text: str) -> Template:
+        if not self._flags.base64_files:
+            return self._template(text)
+        try:
+            return (stored(text, self._flags),)
+        except Unreadable as problem:
+            raise SkipRule(f"{problem}: skipping this rule") from None
 
     def _template(self, text: str) -> Template:
         if "$" not in text:
@@ -206,12 +216,12 @@ class PatternTable(LoadedTable):
         if not (name.isascii() and name.isdigit()):
             raise SkipRule(f'non-numeric replacement index "{name}"')
         if int(name[:6]) < 1:
-            raise SkipRule(f'out of range replacement index "{name}": skipping this rule')
+            raise SkipRule(f'{self.out_of_range} replacement index "{name}"')
         return int(name[:6])
 
     def _warn(self, number: int, problem: str) -> None:
         log.warning(f"{self.kind} map {self._name}, line {number}: {problem}")
-        if problem.startswith("non-numeric"):
+        if problem.endswith('"') and "replacement index" in problem:
             log.warning(f"{self.kind} map {self._name}, line {number}: bad replacement syntax: skipping this rule")
 
 

@@ -29,6 +29,7 @@ class PcreTable(PatternTable):
     kind = "pcre"
     flag_letters = "imsxAEUX"
     unclosed = "ignoring"
+    out_of_range = "out of range"
 
     def __init__(self, kind: str, name: str, flags: Flags) -> None:
         if pcre2 is None:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from estafeta.base import log
+from estafeta.tables.braces import BraceError, inside, members_of
 from estafeta.tables.table import TableError
 
 
@@ -97,17 +98,24 @@ def logical_lines(lines: Iterable[str], file: str) -> Iterator[Line]:
         stripped = raw.strip(SPACE)
         if not stripped or stripped.startswith("#"):
             continue
-        if raw[0] in SPACE:
-            if parts:
-                parts.append(raw.rstrip("\n"))
-                continue
-            log.warning(f'{file}: logical line must not start with whitespace: "{raw.rstrip()[:30]}"')
+        if parts and raw[0] in SPACE:
+            parts.append(raw.rstrip("\n"))
             continue
         if parts:
-            yield Line(begun, "".join(parts).rstrip(SPACE))
+            yield from _joined(begun, parts, file)
         begun, parts = number, [raw.rstrip("\n")]
     if parts:
-        yield Line(begun, "".join(parts).rstrip(SPACE))
+        yield from _joined(begun, parts, file)
+
+
+def _joined(number: int, parts: list[str], file: str) -> Iterator[Line]:
+    if parts[0][0] in SPACE:  # the first line of the file
+        text = "".join(parts)
+        log.warning(
+            f'{file}: logical line must not start with whitespace: "{text[:30]}{"..." if len(text) > 30 else ""}"'
+        )
+        return
+    yield Line(number, "".join(parts).rstrip(SPACE))
 
 
 def read_file(path: str) -> tuple[list[str], Watch]:
@@ -122,32 +130,20 @@ def read_file(path: str) -> tuple[list[str], Watch]:
         ) from None
 
 
-def inline_rules(name: str) -> list[str] | None:
+def inline_rules(kind: str, name: str) -> list[str] | None:
     """`{ {rule}, {rule} }` in place of a file name -> one line a rule; None if `name` is a file name.
 
     Raises TableError where the braces do not match.
     """
     if not name.startswith("{"):
         return None
-    if not name.endswith("}"):
-        raise TableError(f'syntax error after "}}" in "{name}"', "end the table with the brace that closes it")
-    rules: list[str] = []
-    inside, depth, begin = name[1:-1], 0, 0
-    for at, char in enumerate(inside):
-        if char == "{":
-            begin = at + 1 if depth == 0 else begin
-            depth += 1
-        elif char == "}":
-            depth -= 1
-            if depth == 0:
-                rules.append(inside[begin:at].strip(SPACE))
-        elif depth == 0 and char not in SPACE and char != ",":
-            raise TableError(f'bad syntax: "{name}"', "put every rule into braces: { {rule}, {rule} }")
-        if depth < 0:
-            break
-    if depth:
-        raise TableError(f'unbalanced braces in "{name}"', "close every brace")
-    return rules
+    try:
+        inside(name)
+        return [inside(member) for member in members_of(name) or ()]
+    except BraceError as problem:
+        raise TableError(
+            f"{kind} map: {problem}", "put every rule into braces, and all of them: { {rule}, {rule} }"
+        ) from None
 
 
 def is_utf8(text: str) -> bool:

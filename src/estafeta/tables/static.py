@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from estafeta.tables.braces import inside
+from estafeta.tables.braces import BraceError, inside
+from estafeta.tables.file_values import Unreadable, stored
 from estafeta.tables.table import Flags, LoadedTable, TableError
 
 
@@ -14,11 +15,14 @@ class StaticTable(LoadedTable):
         self.spec = f"{kind}:{name}"
         self._value = name
         if name.startswith("{"):
-            braced = inside(name)
-            if braced is None:
-                problem = "syntax error after '}'" if "}" in name else "missing '}'"
-                raise TableError(f'bad static:name syntax: {problem} in "{name}"', "close the brace, or write none")
-            self._value = braced
+            try:
+                self._value = inside(name)
+            except BraceError as problem:
+                raise TableError(f"bad static:name syntax: {problem}", "close the brace, or write none") from None
+        try:
+            self._value = stored(self._value, flags)
+        except Unreadable as problem:
+            raise TableError(str(problem), f"{self.spec} must name files that can be read") from None
 
     def lookup(self, key: str) -> str | None:
         return self._value

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from estafeta.base import log
-from estafeta.tables.source import Watch, alias_entries, inline_rules, map_entries, read_file
-from estafeta.tables.table import Flags, LoadedTable
+from estafeta.tables.file_values import Unreadable, stored
+from estafeta.tables.source import alias_entries, looks_like_aliases, map_entries, read_file
+from estafeta.tables.table import Flags, LoadedTable, TableError
 
 
 class TextHashTable(LoadedTable):
@@ -16,11 +18,13 @@ class TextHashTable(LoadedTable):
         self.spec = f"{kind}:{name}"
         self._path = name
         self._flags = flags
-        rules = inline_rules(name)
-        self._watch: Watch | None = None
-        if rules is None:
-            rules, self._watch = read_file(name)
-        self._entries = load(rules, name, flags)
+        try:
+            lines, self._watch = read_file(name)
+        except TableError as error:
+            raise TableError(error.problem.replace("open ", "open database ", 1), error.remedy) from None
+        # Postfix reads `key value` lines here whatever they are for; what is plainly an aliases file is taken as that.
+        aliases = flags.aliases and looks_like_aliases(lines)
+        self._entries = load(lines, name, replace(flags, aliases=aliases))
 
     def lookup(self, key: str) -> str | None:
         return self._entries.get(self._flags.key(key))
@@ -29,7 +33,7 @@ class TextHashTable(LoadedTable):
         return iter(self._entries.items())
 
     def changed(self) -> bool:
-        return self._watch is not None and self._watch.changed()
+        return self._watch.changed()
 
 
 def load(lines: list[str], file: str, flags: Flags) -> dict[str, str]:
@@ -44,5 +48,8 @@ def load(lines: list[str], file: str, flags: Flags) -> dict[str, str]:
         if key in entries:
             log.warning(f'{file}, line {number}: duplicate entry: "{key}"')
             continue
-        entries[key] = value
+        try:
+            entries[key] = stored(value, flags)
+        except Unreadable as problem:
+            log.warning(f"{file}, line {number}: {problem}: skipping this entry")
     return entries

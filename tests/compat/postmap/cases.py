@@ -365,4 +365,65 @@ CASES: dict[str, list[File | Run]] = {
         ]
         for name, message in MESSAGES.items()
     },
+    "files_in_other_types": [
+        File("one", b"content\n"),
+        File("t", b"a one\nb one, none\nc one,one\n"),
+        *(
+            Run(["postmap", "-F", "-q", key, table])
+            for key, table in (
+                ("a", "texthash:t"),
+                ("b", "texthash:t"),
+                ("c", "texthash:t"),
+                ("a", "inline:{a=one}"),
+                ("a", "inline:{{a=one, one}}"),
+                ("a", "inline:{a=none}"),
+                ("a", "inline:{a}"),
+                ("a", "static:{one one}"),
+                ("a", "static:none"),
+                ("a", "randmap:{one}"),
+                ("a", "unionmap:{static:one}"),
+            )
+        ),
+        File("r", b"/a/ one\n/b/ none\n/(c)/ $1\n"),
+        run("postmap -F -q a regexp:r"),
+        run("postmap -F -q c pcre:r"),
+        File("n", b"192.0.2.1 one\n192.0.2.2 none\n"),
+        run("postmap -F -q 192.0.2.1 cidr:n"),
+    ],
+    "texthash_aliases": [
+        File("t", b"root ana\n"),
+        run("postalias -q root texthash:t"),
+    ],
+    "begins_with_space": [
+        File("t", b" one line\n\tand more of the same\nk v\n"),
+        run("postmap lmdb:t"),
+        File("short", b" k v\n"),
+        run("postalias lmdb:short"),
+    ],
+    "cidr_lines": [
+        File("open", b"if 192.0.2.0/24\n192.0.2.1 a\nendif x\n::1 b\nendif\n"),
+        *asks("cidr:open", "::1", "192.0.2.1"),
+        File("words", b"IF::1\n192.0.2.1 a\nENDIF\nif!192.0.2.1\n::1 b\nENDIF.\nendif ::1 c\n"),
+        *asks("cidr:words", "::1", "192.0.2.1"),
+        File(
+            "odd",
+            b"if!\n!\n! a\n192.0.2.1\n192.0.2.1/24\n192.0.2.1-5 x\n/ \nif 192.0.2.1 ! x\nif-192.0.2.1 x\nif1.2.3.4 x\n",
+        ),
+        *asks("cidr:odd", "192.0.2.1"),
+    ],
+    "rules_in_braces": [
+        Run(["postmap", "-q", "a", f"{kind}:{rules}"])
+        for kind in ("regexp", "pcre", "cidr", "static", "inline")
+        for rules in ("{", "{x}", "{{x}", "{{x}}y", "{ {x}{y} }", "{{x} y}", "{{}}", "{,}")
+    ]
+    + [Run(["postmap", "-q", "a", "texthash:{{a b}}"]), Run(["postmap", "-q", "a", "texthash:none"])],
+    "bad_replacements": [
+        step
+        for text in (b"$0", b"${00}", b"${01}$(2)", b"$a", b"$3", b"${1", b"${-1}", b"$1a")
+        for step in (
+            File("r", b"/(a)(b)/ " + text + b"\nendif x\n/x/\xc3 y\n"),
+            run("postmap -q ab regexp:r"),
+            run("postmap -q ab pcre:r"),
+        )
+    ],
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from estafeta.commands import postmap
+from estafeta.commands import postalias, postmap
 from estafeta.commands.options import Option, UsageError, parse_options
 
 
@@ -100,3 +100,11 @@ def test_json_is_one_object_a_line(source: Path, capfd: pytest.CaptureFixture[st
     assert postmap.main(["-j", "-q", "b", f"hash:{source}"]) == 0
     assert json.loads(capfd.readouterr().out) == {"b": "2"}
     assert postmap.main(["-j", f"hash:{source}"]) == 1
+
+
+def test_an_alias_database_names_myhostname_as_its_master(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (source.parent / "main.cf").write_text("myhostname = mail.example.com\n")
+    source.write_text("root: ana\n")
+    assert postalias.main([f"lmdb:{source}"]) == 0
+    assert postalias.main(["-q", "YP_MASTER_NAME", "-f", f"lmdb:{source}"]) == 0
+    assert capsys.readouterr().out == "mail.example.com\n"

@@ -57,6 +57,28 @@ def test_index_of_another_program_is_made_anew(tmp_path: Path) -> None:
     assert get(open_table(f"btree:{tmp_path}/t"), "key") == "value"
 
 
+def test_values_that_are_files_are_read_when_the_index_is_made(tmp_path: Path, lines: list[str]) -> None:
+    (tmp_path / "key.pem").write_text("secret")
+    (tmp_path / "t").write_text(f"host.test {tmp_path}/key.pem\nother.test {tmp_path}/none\n")
+    (tmp_path / "t.db").write_bytes(BERKELEY)
+    table = open_table(f"hash:{tmp_path}/t", Flags(base64_files=True))
+    assert get(table, "host.test") == "c2VjcmV0"
+    assert get(table, "other.test") is None
+    assert f"{tmp_path}/t, line 2: open {tmp_path}/none: No such file or directory: skipping this entry" in "".join(
+        lines
+    )
+
+
+def test_an_index_of_files_is_not_made_anew_by_those_who_may_not_read_them(tmp_path: Path, lines: list[str]) -> None:
+    (tmp_path / "key.pem").write_text("secret")
+    (tmp_path / "t").write_text(f"host.test {tmp_path}/key.pem\n")
+    build_from_source(f"{tmp_path}/t", f"{tmp_path}/t.db", Flags(base64_files=True))
+    (tmp_path / "key.pem").unlink()
+    (tmp_path / "t").write_text(f"# edited\nhost.test {tmp_path}/key.pem\n")
+    assert get(open_table(f"hash:{tmp_path}/t", Flags(base64_files=True)), "host.test") == "c2VjcmV0"
+    assert lines == [f"warning: database {tmp_path}/t.db is older than source file {tmp_path}/t"]
+
+
 def test_index_of_another_program_without_source_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "t.db").write_bytes(BERKELEY)
     with pytest.raises(TableError, match=f"make {tmp_path}/t and run postmap hash:{tmp_path}/t"):

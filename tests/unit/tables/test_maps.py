@@ -51,7 +51,8 @@ def test_table_that_cannot_be_opened_answers_later_until_it_is_there(
     path = tmp_path / "t"
     maps = Maps.open([f"texthash:{path}"], name="test_maps", clock=clock)
     assert lines == [
-        f"error: open {path}: No such file or directory: create the file, or take the table out of the configuration"
+        f"error: open database {path}: No such file or directory: "
+        "create the file, or take the table out of the configuration"
     ]
     with pytest.raises(TableDown):
         get(maps, "a")

@@ -11,11 +11,11 @@ from estafeta.tables.table import TableError
 
 
 def test_inline_rules() -> None:
-    assert inline_rules("/etc/x") is None
-    assert inline_rules("{ { /a{2}/ b }, {c d} }") == ["/a{2}/ b", "c d"]
+    assert inline_rules("cidr", "/etc/x") is None
+    assert inline_rules("cidr", "{ { /a{2}/ b }, {c d} }") == ["/a{2}/ b", "c d"]
     for wrong in ("{{a b}", "{a b}", "{{a}}}", "{{a} b}"):
         with pytest.raises(TableError):
-            inline_rules(wrong)
+            inline_rules("cidr", wrong)
 
 
 def test_alias_like() -> None:
