@@ -388,6 +388,10 @@ class Keeper:
             each for each in self._files.listing("deferred") if each[2] not in self._foreign and each[0] not in away
         )
 
+    def deferred_path(self, queue_id: str) -> str:
+        """Where the file of a deferred message belongs; one that was put there by hand may be elsewhere."""
+        return self._files.path("deferred", queue_id)
+
     def make_due(self, paths: list[str], now: float) -> None:
         """Have whoever reads deferred/ next try these at once: not remembered elsewhere, and not synced. Blocks."""
         for path in paths:

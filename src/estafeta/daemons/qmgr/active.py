@@ -63,13 +63,13 @@ class ActiveQueue:
         self.conf = conf
         self.keeper = keeper
         self.incoming = Incoming(conf.qmgr_message_recipient_limit)
-        self.deferred = Deferred()
+        self.deferred = Deferred(keeper.deferred_path)
         self.active: dict[str, Message] = {}
-        self.loading: set[str] = set()
-        """Ids of messages whose files somebody reads or changes, so that nobody else takes them up."""
+        self.loading: dict[str, str] = {}
+        """Messages whose files somebody reads or changes, so that nobody else takes them up: id -> path of what is read
+        because it is due, else ""."""
         self.recipients = 0
         """Recipients with schedulers and agents."""
-        """Ids of messages that are to be returned if they are not delivered now."""
         self.flushed: set[str] = set()
         self._confirm_delay_cleared: bool = conf.confirm_delay_cleared
         self.probes = 0
@@ -93,6 +93,8 @@ class ActiveQueue:
         self._next_warning = 0.0
         self._deferred_turn = False
         self._due_timer: asyncio.TimerHandle | None = None
+        self._due_at = 0
+        """When it rings, seconds since the epoch."""
         self.stopping = False
         self._told: Callable[[str, dict[int, Heard]], None] | None = None
         """Who hears reports since another qmgr has the messages."""
@@ -163,11 +165,11 @@ class ActiveQueue:
             return False
         if due <= now:
             return True
-        if self._due_timer is None or self._due_timer.when() > self._loop.time() + due - now + 1:
+        if self._due_timer is None or due < self._due_at:
             if self._due_timer is not None:
                 self._due_timer.cancel()
-            # A second late rather than early: one wake-up then serves what is due in the same second.
-            self._due_timer = self._loop.call_later(due - now + 1, self._due)
+            self._due_timer = self._loop.call_later(due - now, self._due)
+            self._due_at = due
         return False
 
     def _due(self) -> None:
@@ -227,7 +229,7 @@ class ActiveQueue:
         if due is None:
             return
         queue_id, path = due
-        self.loading.add(queue_id)
+        self.loading[queue_id] = path
         try:
             found = await asyncio.to_thread(self.keeper.load, path)
         except MessageGone:
@@ -240,7 +242,7 @@ class ActiveQueue:
             self.deferred.add(queue_id, now + self.conf.minimal_backoff_time, path)
             return
         finally:
-            self.loading.discard(queue_id)
+            self.loading.pop(queue_id, None)
         await self._activate(found, now)
 
     def adopt(self, found: Found) -> Message:
@@ -411,6 +413,11 @@ class ActiveQueue:
     def left(self, message: Message) -> None:
         """A message is not active any more."""
         del self.active[message.queue_id]
+        # Message, job and peers name one another: without this they stay until the collector looks at what is old. The
+        # scheduler may keep a job for a while, until it comes by.
+        for job in message.jobs.values():
+            job.message = None
+            job.peers.clear()
         if message.envelope.trace & TRACE_PROBE:
             self.probes -= 1
         if len(self.incoming) or len(self.deferred):
@@ -450,7 +457,8 @@ class ActiveQueue:
     def unfinished(self, now: float) -> list[str]:
         """The files of deferred/ that are being worked on or are due: the next qmgr goes on with them at once."""
         working = (message.place.path for message in self.active.values())
-        return [*self.deferred.overdue(now), *(path for path in working if path.startswith("deferred/"))]
+        files = [*self.loading.values(), *(path for path in working if path.startswith("deferred/"))]
+        return [*self.deferred.overdue(now), *filter(None, files)]
 
     def leave(self, told: Callable[[str, dict[int, Heard]], None]) -> dict[str, Kept]:
         """Another qmgr takes over. Returns what it has to know; what agents report from now on goes to

@@ -1,15 +1,16 @@
 """What waits on disk: new mail that found no room in memory, and deferred mail until it is due.
 
-Of each message only id, time and path (or place) are kept, so that a hundred thousand deferred messages are a few
-megabytes. The times of deferred messages are the modification times of their files; a scan of the folder brings in what
-was put there by hand, and what an operator changed.
+Of a deferred message only the id is kept, in a list of those that are due in the same second, so that a hundred
+thousand are a few megabytes. The times of deferred messages are the modification times of their files; a scan of the
+folder brings in what was put there by hand, and what an operator changed.
 """
 
 from __future__ import annotations
 
 import heapq
+import math
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 
 from estafeta.queue.keeper import Found
 from estafeta.queue.place import Place
@@ -64,14 +65,36 @@ def _key(entry: Found | Place) -> tuple[str, int]:
     return place.path, place.offset
 
 
-class Deferred:
-    """Deferred messages by the time when they are due, seconds since the epoch."""
+class Moment:
+    """The deferred messages of one second. `asked`: somebody wants them tried, whatever their files say."""
 
-    def __init__(self) -> None:
-        self._heap: list[tuple[float, str]] = []
-        self._known: dict[str, tuple[float, str]] = {}
+    __slots__ = ("asked", "due", "queue_ids")
+
+    def __init__(self, due: int, *, asked: bool = False) -> None:
+        self.due = due
+        self.asked = asked
+        self.queue_ids: list[str] = []
+        """Also of messages that meanwhile are due at another moment, or gone: `Deferred` knows which."""
+
+
+class Deferred:
+    """Deferred messages by the second when they are due, since the epoch.
+
+    `usual_path(queue_id)` says where a message file belongs: only the others' paths are kept.
+    """
+
+    def __init__(self, usual_path: Callable[[str], str]) -> None:
+        self._usual_path = usual_path
+        self._elsewhere: dict[str, str] = {}
+        self._known: dict[str, Moment] = {}
+        self._moments: dict[int, Moment] = {}
+        """By second; those that were asked for have moments of their own."""
+        self._heap: list[tuple[int, int, Moment]] = []
+        self._count = 0
         self._gone: set[str] = set()
         """Finished messages whose files may still be there for a moment: they go with the next sync."""
+        self._gone_before: set[str] = set()
+        """Those of them that were finished before the scan that is under way."""
 
     def __len__(self) -> int:
         return len(self._known)
@@ -83,71 +106,101 @@ class Deferred:
         return iter(self._known)
 
     def add(self, queue_id: str, due: float, path: str) -> None:
-        """A message lies in `path` and is due at `due`."""
-        self._known[queue_id] = (due, path)
-        heapq.heappush(self._heap, (due, queue_id))
+        """A message lies in `path` and is due at `due`; a fraction of a second later, if it is not a whole one."""
+        second = math.ceil(due)
+        moment = self._moments.get(second)
+        if moment is None:
+            moment = self._moments[second] = self._moment(second)
+        moment.queue_ids.append(queue_id)
+        self._known[queue_id] = moment
+        if path != self._usual_path(queue_id):
+            self._elsewhere[queue_id] = path
+        elif self._elsewhere:
+            self._elsewhere.pop(queue_id, None)
+
+    def _moment(self, second: int, *, asked: bool = False) -> Moment:
+        moment = Moment(second, asked=asked)
+        self._count += 1
+        heapq.heappush(self._heap, (second, self._count, moment))
+        return moment
 
     def path(self, queue_id: str) -> str:
-        return self._known[queue_id][1]
+        return self._elsewhere.get(queue_id) or self._usual_path(queue_id)
 
     def remove(self, queue_id: str) -> None:
         self._known.pop(queue_id, None)
+        self._elsewhere.pop(queue_id, None)
 
     def take(self, now: float) -> tuple[str, str] | None:
         """(queue id, path) of the next message that is due; it is no longer here then."""
-        while self._heap and self._heap[0][0] <= now:
-            due, queue_id = heapq.heappop(self._heap)
-            known = self._known.get(queue_id)
-            if known is not None and known[0] == due:
-                del self._known[queue_id]
-                return queue_id, known[1]
-        return None
+        moment = self._next()
+        if moment is None or moment.due > now:
+            return None
+        queue_id = moment.queue_ids.pop()
+        path = self.path(queue_id)
+        self.remove(queue_id)
+        return queue_id, path
 
     @property
-    def next_due(self) -> float | None:
+    def next_due(self) -> int | None:
+        moment = self._next()
+        return None if moment is None else moment.due
+
+    def _next(self) -> Moment | None:
+        """The first moment, with a message that is due then at its end."""
         while self._heap:
-            due, queue_id = self._heap[0]
-            known = self._known.get(queue_id)
-            if known is not None and known[0] == due:
-                return due
+            moment = self._heap[0][2]
+            queue_ids = moment.queue_ids
+            while queue_ids:
+                if self._known.get(queue_ids[-1]) is moment:
+                    return moment
+                queue_ids.pop()
             heapq.heappop(self._heap)
+            if not moment.asked:
+                del self._moments[moment.due]
         return None
 
-    def found(self, listing: Iterable[tuple[str, float, str]], busy: Iterable[str]) -> int:
-        """Take in what a scan of deferred/ has found, except messages that are being delivered. How many are new."""
-        active = set(busy)
+    def scan_begins(self) -> None:
+        """What deferred/ holds is told to `found`, piece by piece; then comes `scan_ends`, unless the disk refuses."""
+        self._gone_before |= self._gone
+        self._gone = set()
+
+    def found(self, listing: Iterable[tuple[str, float, str]], busy: Container[str]) -> int:
+        """Take in what a scan has found, except messages that are being delivered. How many are new."""
         new = 0
-        still_there = set()
         for queue_id, due, path in listing:
-            if queue_id in self._gone:
-                still_there.add(queue_id)
+            if queue_id in self._gone_before or queue_id in self._gone:
+                self._gone.add(queue_id)
                 continue
-            if queue_id in active:
+            if queue_id in busy:
                 continue
             known = self._known.get(queue_id)
             if known is None:
                 new += 1
-            elif known[1] == path and abs(known[0] - due) < RECORD_SLACK:
+            elif self.path(queue_id) == path and (known.asked or abs(known.due - due) <= RECORD_SLACK):
                 continue
             self.add(queue_id, due, path)
-        self._gone = still_there
         return new
+
+    def scan_ends(self) -> None:
+        """What it has not found is not there any more."""
+        self._gone_before = set()
 
     def finished(self, queue_id: str) -> None:
         """A message file was released."""
-        self._known.pop(queue_id, None)
+        self.remove(queue_id)
         self._gone.add(queue_id)
 
     def overdue(self, now: float) -> list[str]:
         """The paths of all that is due but was not taken yet."""
-        return [path for due, path in self._known.values() if due <= now]
+        return [self.path(queue_id) for queue_id, moment in self._known.items() if moment.due <= now]
 
     def make_due(self, queue_ids: Iterable[str], now: float) -> int:
         """Have these tried now. How many of them there are."""
-        count = 0
-        for queue_id in list(queue_ids):
-            known = self._known.get(queue_id)
-            if known is not None:
-                count += 1
-                self.add(queue_id, now, known[1])
-        return count
+        chosen = [queue_id for queue_id in queue_ids if queue_id in self._known]
+        unasked = [queue_id for queue_id in chosen if not self._known[queue_id].asked]
+        if unasked:
+            moment = self._moment(int(now), asked=True)
+            moment.queue_ids = unasked[::-1]  # they are taken from the end
+            self._known.update(dict.fromkeys(unasked, moment))
+        return len(chosen)

@@ -257,12 +257,13 @@ class QueueControl:
                 moves.append((found.place, found.envelope))
             finally:
                 if not moves or moves[-1][1].queue_id != queue_id:
-                    self._queue.loading.discard(queue_id)
+                    self._queue.loading.pop(queue_id, None)
         try:
             if moves:
                 await self._move(operation, moves)
         finally:
-            self._queue.loading.difference_update(envelope.queue_id for _, envelope in moves)
+            for _, envelope in moves:
+                self._queue.loading.pop(envelope.queue_id, None)
         return changed
 
     async def _claim(self, queue_id: str, queue: str) -> bool:
@@ -272,7 +273,7 @@ class QueueControl:
         if queue_id in self._queue.active or (queue == DEFERRED and queue_id not in self._queue.deferred):
             return False
         self._queue.deferred.remove(queue_id)
-        self._queue.loading.add(queue_id)
+        self._queue.loading[queue_id] = ""
         return True
 
     async def _load(self, path: str) -> Found | None:

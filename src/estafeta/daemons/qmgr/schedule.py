@@ -43,7 +43,7 @@ class Peer:
     def __init__(self, job: Job, destination: Destination) -> None:
         self.job = job
         self.destination = destination
-        self.entries: deque[Entry] = deque()
+        self.entries: list[Entry] = []
         self.awake = False
         self.waits = 0
         """Counts the times it went to wait; an older note about it is void."""
@@ -76,6 +76,7 @@ class Job:
     def __init__(self, transport: Transport, message: Any, number: int, now: float) -> None:
         self.transport = transport
         self.message = message
+        """None once the attempt is over."""
         self.number = number
         self.arrived = now
         self.alone = False
@@ -83,8 +84,9 @@ class Job:
         self.peers: dict[Destination, Peer] = {}
         self.fresh: list[Peer] = []
         """Peers that got their first entry since the job was last enlisted."""
-        self.ready: deque[Peer] = deque()
-        """Peers that are awake, in turn."""
+        self.ready: list[Peer] = []
+        """Peers that are awake, in turn. Nearly every job has one peer and that one entry: a deque for either would be
+        a third of what a message takes in memory."""
         self.remaining = 0
         """Entries not yet chosen."""
         self.chosen = 0
@@ -223,6 +225,7 @@ class Transport:
             taken += peer.entries
             peer.job.remaining -= len(peer.entries)
             peer.entries.clear()
+            self._end_overtaking(peer.job)
         destination.peers.clear()
         destination.waiting.clear()
         destination.small.clear()
@@ -240,10 +243,8 @@ class Transport:
             taken += peer.entries
             peer.entries.clear()
             peer.destination.peers.discard(peer)
-        if job.overtaking:
-            self._overtaking.remove(job)
-            job.overtaking = False
         job.remaining = 0
+        self._end_overtaking(job)
         job.fresh.clear()
         job.ready.clear()
         self._account(taken)
@@ -301,7 +302,7 @@ class Transport:
     def _take(self, job: Job) -> Entry | None:
         ready = job.ready
         while ready:
-            peer = ready.popleft()
+            peer = ready.pop(0)
             destination = peer.destination
             if not peer.entries:
                 peer.awake = False
@@ -309,7 +310,7 @@ class Transport:
             if not destination.open:
                 destination.wait(peer)
                 continue
-            entry = peer.entries.popleft()
+            entry = peer.entries.pop(0)
             destination.todo -= 1
             destination.busy += 1
             self.todo -= 1
@@ -325,9 +326,8 @@ class Transport:
                 destination.peers.discard(peer)
             if destination.waiting and destination.open:
                 destination.wake()
-            if job.overtaking and not job.remaining:
-                self._overtaking.remove(job)
-                job.overtaking = False
+            if job.overtaking:
+                self._end_overtaking(job)
             return entry
         return None
 
@@ -352,6 +352,12 @@ class Transport:
         best.overtaking = True
         self._overtaking.append(best)
         return best
+
+    def _end_overtaking(self, job: Job) -> None:
+        """Once nothing of it waits."""
+        if job.overtaking and not job.remaining:
+            self._overtaking.remove(job)
+            job.overtaking = False
 
     def _stand(self, job: Job) -> None:
         """Enter a job among those that may overtake, by what it needs."""
@@ -391,7 +397,7 @@ class Transport:
             return False
         ready = job.ready
         while ready and not ready[0].destination.open:
-            peer = ready.popleft()
+            peer = ready.pop(0)
             peer.destination.wait(peer)
         return bool(ready)
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections import ChainMap
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from itertools import islice
 from typing import Any, ClassVar
 
 import msgspec
@@ -50,6 +52,8 @@ REPORT_PATIENCE = 0.5
 """Seconds that the bounce services get to write what they are at, lest the next qmgr asks again."""
 FULL_INTERVAL = 0.05
 """Seconds between two looks whether a full active queue has taken up what waited for it."""
+SCAN_PIECE = 1000
+"""Files of deferred/ that are taken in at a time: neither a long wait for the rest of us, nor all of them in memory."""
 RETURN_INTERVAL = 0.5
 """Seconds between two looks whether the qmgr before us has heard everything."""
 
@@ -174,13 +178,17 @@ class QmgrService(Service):
 
     async def _scan_deferred(self) -> None:
         """Read deferred/ anew: for what was there before us, and what was put there by hand."""
+        busy = ChainMap[str, Any](self._queue.active, self._queue.loading)
         async with self._scanning:
+            listing = self._keeper.deferred()
+            self._queue.deferred.scan_begins()
             try:
-                listing = await asyncio.to_thread(lambda: list(self._keeper.deferred()))
+                while piece := await asyncio.to_thread(lambda: list(islice(listing, SCAN_PIECE))):
+                    self._queue.deferred.found(piece, busy)
             except OSError as error:
                 log.warning(f"scan of deferred/: {error}: will try again")
                 return
-            self._queue.deferred.found(listing, {*self._queue.active, *self._queue.loading})
+            self._queue.deferred.scan_ends()
         self._queue.wake()
 
     async def _scan_from_time_to_time(self) -> None:

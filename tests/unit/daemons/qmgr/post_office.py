@@ -76,6 +76,10 @@ class FakeKeeper:
             if path.startswith(queue + "/"):
                 yield envelope.queue_id, envelope.attempt_after, path
 
+    @staticmethod
+    def deferred_path(queue_id: str) -> str:
+        return f"deferred/{queue_id}"
+
     def deferred(self) -> Iterator[tuple[str, float, str]]:
         return self._listing("deferred")
 

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 
+from estafeta.daemons.qmgr.message import Message
 from estafeta.mail.envelope import (
     NOTIFY_DELAY,
     NOTIFY_FAILURE,
@@ -16,6 +18,7 @@ from estafeta.mail.envelope import (
 from estafeta.queue.journal import SpoolError
 from estafeta.queue.keeper import Found
 from estafeta.queue.place import Place
+from estafeta.queue.spool import MessageGone
 from estafeta.services.delivery import ENDING, Ready, Report, Result
 
 from .post_office import BOUNCED, DEFERRED, SENT, PostOffice, run
@@ -31,6 +34,44 @@ def test_a_message_that_is_delivered_is_removed() -> None:
         assert lines == ['Q1: from=<"odd name"@s>, size=10, nrcpt=1 (queue active)', "Q1: removed"]
         assert not post.queue.active
         assert post.queue.recipients == 0
+
+    run(case)
+
+
+def test_messages_that_have_left_are_freed_without_the_collector() -> None:
+    async def case(post: PostOffice, lines: list[str]) -> None:
+        before = sum(isinstance(each, Message) for each in gc.get_objects())
+        post.agent.answer = lambda delivery: [SENT if int(delivery.queue_id[1:]) % 2 else DEFERRED]
+        for number in range(100):
+            post.letter(f"a@{number % 3}")
+        await post.settle(300)
+        assert (len(post.keeper.released), len(post.queue.deferred)) == (50, 50)
+        assert sum(isinstance(each, Message) for each in gc.get_objects()) == before
+
+    gc.collect()
+    gc.disable()
+    try:
+        run(case)
+    finally:
+        gc.enable()
+
+
+def test_a_file_that_is_read_because_it_is_due_is_told_to_a_successor() -> None:
+    async def case(post: PostOffice, lines: list[str]) -> None:
+        reading = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        told: list[str] = []
+
+        def load(path: str) -> Found:
+            told.extend(post.queue.unfinished(post.now))
+            loop.call_soon_threadsafe(reading.set)
+            raise MessageGone(2, "gone", path)
+
+        post.keeper.load = load  # type: ignore[method-assign]
+        post.queue.deferred.add("Q1", 0.0, "deferred/Q1")
+        await post.later(0)
+        await reading.wait()
+        assert told == ["deferred/Q1"]
 
     run(case)
 
