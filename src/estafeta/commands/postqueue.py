@@ -38,7 +38,7 @@ def run(words: list[str]) -> int:
     options, rest = parse_options("postqueue", words, LETTERS)
     actions = [(letter, value) for letter, value in options if letter in "fijps"]
     directory = next((value for letter, value in options if letter == "c"), None)
-    if rest or len({letter for letter, _ in actions}) != 1:
+    if rest or len(actions) != 1:
         raise Fatal(USAGE)
     if directory is not None:
         os.environ["MAIL_CONFIG"] = directory
@@ -49,17 +49,17 @@ def run(words: list[str]) -> int:
         what = "view" if viewing else "flush"
         log.fatal(f"User {login_name(os.getuid())}({os.getuid()}) is not allowed to {what} the mail queue")
         return EX_NOPERM
-    for letter, value in actions if actions[0][0] in "is" else actions[:1]:
-        if letter == "f":
-            flush(conf)
-        elif letter == "i":
-            flush_message(conf, value)
-        elif letter == "s":
-            flush_site(conf, value)
-        elif letter == "j":
-            show(as_json(messages(conf)))
-        else:
-            show(traditional(messages(conf), long_ids=conf.enable_long_queue_ids))
+    letter, value = actions[0]
+    if letter == "f":
+        flush(conf)
+    elif letter == "i":
+        flush_message(conf, value)
+    elif letter == "s":
+        flush_site(conf, value)
+    elif letter == "j":
+        show(as_json(messages(conf)))
+    else:
+        show(traditional(messages(conf), long_ids=conf.enable_long_queue_ids))
     return 0
 
 
@@ -112,19 +112,23 @@ def flush(conf: Config) -> None:
 def flush_message(conf: Config, queue_id: str) -> None:
     """Try one message now. An id that nobody knows is no error."""
     if not 0 < len(queue_id) <= LONGEST_ID or not queue_id.isalnum() or not queue_id.isascii():
-        raise Fatal(f'Cannot flush queue ID - invalid name: "{queue_id[:100]}"')
+        raise Fatal(f'Cannot flush queue ID - invalid name: "{_cut(queue_id)}"')
     _answered(asyncio.run(_flush_service(conf).send_file(queue_id)), queue_id)
 
 
 def flush_site(conf: Config, site: str) -> None:
     """Try all mail for one destination now."""
     if not valid_domain(site):
-        raise Fatal(f'Cannot flush mail queue - invalid destination: "{site[:100]}"')
+        raise Fatal(f'Cannot flush mail queue - invalid destination: "{_cut(site)}"')
     service = _flush_service(conf)
     status = asyncio.run(service.send_site(site))
     if status != DENIED:
         service.hint("flush mail", site)
     _answered(status, site)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 100 else text[:100] + "..."
 
 
 def _flush_service(conf: Config) -> FlushClient:

@@ -21,7 +21,7 @@ from estafeta.daemons.master import locks
 from estafeta.queue.keeper import SpoolBusy
 from estafeta.services.queue_control import DELETE, EXPIRE, HOLD, RELEASE, REQUEUE, Control, ControlReply, ask
 from estafeta.skeleton.log import for_command
-from estafeta.skeleton.privileges import acting_as
+from estafeta.skeleton.privileges import acting_as_owner_of
 
 LETTERS = "c:d:e:f:h:H:psr:Sv"
 USAGE = (
@@ -160,8 +160,8 @@ def request(conf: Config, control: Control) -> ControlReply:
             raise Fatal(f"cannot talk to the queue manager: {error.strerror or error}") from None
         time.sleep(AGAIN)
     try:
-        # What is written now must be qmgr's later, which runs as the mail owner.
-        with acting_as(conf.mail_owner):
+        # What is written now must be qmgr's later, which runs as the owner of the queue.
+        with acting_as_owner_of(os.path.join(conf.queue_directory, "incoming")):
             return asyncio.run(change_offline(conf, control))
     except SpoolBusy:
         raise Fatal("the queue manager is starting or ending: try again in a moment") from None

@@ -44,15 +44,15 @@ def setgid_group(name: str) -> grp.struct_group:
 
 
 @contextmanager
-def acting_as(owner: str) -> Iterator[None]:
-    """Make files as `owner`, for a while. Does nothing when this process is not root. Raises ConfigError."""
+def acting_as_owner_of(folder: str) -> Iterator[None]:
+    """Make files as whoever owns `folder`, for a while. Does nothing when this process is not root. Raises OSError."""
     if not is_root():
         yield
         return
-    account = mail_owner(owner)
+    owner = os.stat(folder)
     group = os.getegid()
-    os.setegid(account.pw_gid)
-    os.seteuid(account.pw_uid)
+    os.setegid(owner.st_gid)
+    os.seteuid(owner.st_uid)
     try:
         yield
     finally:

@@ -19,7 +19,7 @@ from estafeta.queue.keeper import Keeper
 from estafeta.queue.spool import Spool
 from estafeta.services.queue_control import DELETE, EXPIRE, HOLD, RELEASE, REQUEUE, Control
 from estafeta.services.showq import listing
-from estafeta.skeleton.privileges import acting_as
+from estafeta.skeleton.privileges import acting_as_owner_of
 
 
 def test_what_is_being_delivered_is_not_deleted(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_what_is_to_expire_or_to_be_requeued_is_noted_for_the_next_qmgr(tmp_path
 
 
 @pytest.mark.root
-def test_what_root_changes_while_there_is_no_qmgr_belongs_to_the_mail_owner(
+def test_what_root_changes_while_there_is_no_qmgr_belongs_to_the_owner_of_the_queue(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if os.geteuid() != 0:
@@ -107,14 +107,14 @@ def test_what_root_changes_while_there_is_no_qmgr_belongs_to_the_mail_owner(
     for name in ("incoming", "active", "deferred", "hold", "corrupt"):
         (tmp_path / name).mkdir()
         os.chown(tmp_path / name, owner.pw_uid, owner.pw_gid)
-    conf = Config.for_test(queue_directory=str(tmp_path), mail_owner="nobody")
+    conf = Config.for_test(queue_directory=str(tmp_path))
 
     async def arrive() -> None:
         spool = Spool(directory=str(tmp_path))
         await spool.commit(Envelope(spool.new_id(1.5), 1.5, "a@b", [Recipient("c@d")]), b"X: y\r\n\r\n", (b"z\r\n",))
         await spool.stop()
 
-    with acting_as("nobody"):
+    with acting_as_owner_of(str(tmp_path / "incoming")):
         asyncio.run(arrive())
     assert os.geteuid() == 0
     assert postsuper.request(conf, Control(HOLD)).count == 1

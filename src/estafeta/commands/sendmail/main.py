@@ -128,9 +128,11 @@ def _enqueue(conf: Config, request: Request) -> int:
     if request.extract and not verify:
         recipients += recipients_in(message.header())
         if not recipients:
-            raise Fatal(f"{who}: No recipient addresses found in message header")
+            raise Fatal(f"{_named(request, who)}: No recipient addresses found in message header")
     if not recipients:
-        raise Fatal(f"{who}: Recipient addresses must be specified on the command line or via the -t option")
+        raise Fatal(
+            f"{_named(request, who)}: Recipient addresses must be specified on the command line or via the -t option"
+        )
     envelope = _envelope(request, who, recipients)
     envelope.verp = _verp(conf, request, envelope.sender, who)
     described = Drop(envelope, _full_name(request, who))
@@ -163,6 +165,11 @@ class _Caller:
 
     def __str__(self) -> str:
         return f"{self.login}({self.uid})"
+
+
+def _named(request: Request, who: _Caller) -> str:
+    """The sender, as far as one is named, and who calls."""
+    return str(who) if request.sender is None else f"{_utf8(request.sender, who)}({who.uid})"
 
 
 def _full_name(request: Request, who: _Caller) -> str:

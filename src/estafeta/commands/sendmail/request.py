@@ -102,7 +102,8 @@ def parse(name: str, words: list[str]) -> Request:
     if rest and request.mode in _NO_RECIPIENTS:
         raise Fatal(f"{_NO_RECIPIENTS[request.mode]} requires no recipient")
     for word in rest:
-        request.recipients += mailboxes.addresses(word) or ([""] if not word.strip() else [])
+        # As in Postfix, a word that names nobody is the null address: mail to it is for whoever MAILER-DAEMON is.
+        request.recipients += mailboxes.addresses(word) or [""]
     return request
 
 
@@ -252,7 +253,9 @@ def _notify(value: str) -> int:
 
 
 def _envelope_id(request: Request, value: str) -> None:
-    if not value or len(value) > ENVID_LIMIT or not value.isprintable():
+    if len(value.encode("utf-8", "surrogateescape")) > ENVID_LIMIT:
+        log.warning("too long -V option value -- ignored")
+    elif not value or not value.isprintable():
         log.warning("bad syntax in -V option value -- ignored")
     else:
         request.envid = value

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from estafeta.mail.address import valid_address_text, valid_hostname, valid_ipv6
+
 MOST_DESTINATIONS = 100
 """In one next hop."""
 
@@ -61,11 +63,16 @@ def _parse(member: str, lmtp: bool, port: str, ports: Mapping[str, int]) -> Dest
             raise NexthopError(f"invalid destination {member!r}: write [host] or [host]:port")
         if host[:5].lower() == "ipv6:":
             host = host[5:]
+            if not valid_ipv6(host):
+                raise NexthopError(f"malformed IPv6 address in server description: {member}")
         service = after[1:]
     else:
         host, _, service = member.partition(":")
     if not host:
         raise NexthopError(f"no host in the destination {member!r}")
+    # Domains of recipients were looked at before. What is no name here is the administrator's slip, so mail waits.
+    if not valid_hostname(host.removesuffix(".")) and not valid_address_text(host):
+        raise NexthopError(f"valid hostname or network address required in server description: {member}")
     service = service or port
     return Destination(host, port_number(service, ports), literal or lmtp, service="" if literal else service)
 

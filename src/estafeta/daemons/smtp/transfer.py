@@ -83,7 +83,8 @@ async def _converse(connection: Connection, letter: Letter, reader: Content, man
         return False
     connection.doing = END_OF_DATA
     connection.stream.timeout = manner.data_done_timeout
-    connection.pipelined = manner.lmtp and len(accepted) > 1
+    # Without PIPELINING, noise before an answer is only that, as everywhere else.
+    connection.pipelined = manner.lmtp and len(accepted) > 1 and connection.extensions.pipelining
     if not manner.lmtp:
         answer = await connection.reply()
         for index in accepted:

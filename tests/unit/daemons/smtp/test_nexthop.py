@@ -69,6 +69,20 @@ def test_unreadable(text: str) -> None:
         smtp(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["[256.1.1.1]:25", "256.1.1.1", "[127.1]", "-bad-.test", "[.test]", "[a..b]", "a!b:25", "[ipv6:zz]", "[ipv6:a]"],
+)
+def test_what_is_no_name_is_a_slip_of_the_administrator_and_no_reason_to_return_mail(text: str) -> None:
+    with pytest.raises(NexthopError, match="in server description"):
+        smtp(text)
+
+
+def test_names_out_of_the_ordinary() -> None:
+    for text in ("[my_host]", "a.test.", "[::1]", "[IPv6:::1]", "bücher.example", "1.example"):
+        assert smtp(text)[0].port == 25
+
+
 def test_lmtp_without_path() -> None:
     with pytest.raises(NexthopError):
         lmtp("unix:")

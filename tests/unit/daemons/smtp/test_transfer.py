@@ -138,6 +138,12 @@ def test_everything_in_one_piece_when_pipelining() -> None:
     assert stream.sent.endswith(b"DATA\r\n" + HEAD + BODY + b".\r\n")
 
 
+def test_noise_before_an_lmtp_answer_costs_nothing_where_nothing_was_pipelined() -> None:
+    asked = [b"250 ok\r\n", b"250 ok\r\n", b"250 ok\r\n", b"250 ok\r\n", b"354 go\r\n"]
+    letter, _, _ = run([*asked, b"noise\r\n250 a\r\n", b"250 b\r\n", b"250 c\r\n"], {}, lmtp=True)
+    assert [isinstance(outcome, Sent) for outcome in letter.outcomes] == [True, True, True]
+
+
 def test_step_by_step_without_pipelining() -> None:
     said = [b"250 ok\r\n", b"550 no\r\n", b"550 no\r\n", b"550 no\r\n", b"250 reset\r\n"]
     letter, stream, _ = run(said, {}, lmtp=False, uses=1)
