@@ -6,18 +6,16 @@ async with MailboxAgent(VirtualService, tmp_path, virtual_mailbox_maps="inline:{
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import Any
 
-from estafeta.base import log
+from tests.support.running_agent import RunningAgent
+
 from estafeta.config.instance import Config
 from estafeta.config.master_cf import ServiceEntry
 from estafeta.mail.envelope import Recipient
 from estafeta.mail.outcome import Outcome
-from estafeta.queue import record
-from estafeta.queue.place import Place
 from estafeta.services.delivery import Delivery
 from estafeta.skeleton.agent import DeliveryAgent
 from estafeta.skeleton.service import Context
@@ -26,30 +24,10 @@ HEAD = b"Subject: x\r\n\r\n"
 BODY = b"hello\r\nFrom here\r\n>From there\r\nlast\r\n"
 
 
-class MailboxAgent:
+class MailboxAgent(RunningAgent):
     def __init__(self, service: type[DeliveryAgent], directory: Path, **settings: str) -> None:
-        self.directory = directory
         entry = ServiceEntry("agent", "unix", True, True, False, 0, True, 0, "agent", [])
-        self.service: Any = service(Context(Config.for_test(**settings), entry))
-        self.lines: list[str] = []
-        self.warnings: list[str] = []
-        self.count = 0
-
-    async def __aenter__(self) -> MailboxAgent:
-        self._before = log.install(self._take)
-        self._cwd = Path.cwd()
-        os.chdir(self.directory)
-        await self.service.open()
-        await self.service.start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.service.stop()
-        os.chdir(self._cwd)
-        log.install(self._before)
-
-    def _take(self, level: int, text: str, program: str | None) -> None:
-        (self.warnings if level > log.INFO else self.lines).append(text)
+        super().__init__(service(Context(Config.for_test(**settings), entry)), directory)
 
     @property
     def said(self) -> list[str]:
@@ -67,13 +45,11 @@ class MailboxAgent:
         body: bytes = BODY,
         **more: Any,
     ) -> list[Outcome]:
-        self.count += 1
-        path = self.directory / f"m{self.count}"
-        path.write_bytes(b"".join(record.pack(record.MESSAGE, head, [body], b"")))
+        place = self.store(head, body)
         now = time.time()
         delivery = Delivery(
             number=self.count,
-            place=Place(path.name, 0, len(head), len(body), 0),
+            place=place,
             queue_id=f"3F2A8{self.count:X}",
             transport="agent",
             nexthop="example.com",

@@ -6,18 +6,16 @@ async with Client(tmp_path, smtp_helo_timeout="1s") as client:
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from estafeta.base import log
+from tests.support.running_agent import RunningAgent
+
 from estafeta.config.instance import Config
 from estafeta.config.master_cf import ServiceEntry
 from estafeta.daemons.smtp.service import SmtpService
 from estafeta.mail.envelope import Envelope, Recipient
-from estafeta.queue import record
-from estafeta.queue.place import Place
 from estafeta.services.delivery import Delivery
 from estafeta.skeleton.agent import Answer
 from estafeta.skeleton.service import Context
@@ -30,38 +28,10 @@ def entry_for(program: str, args: Sequence[str] = ()) -> ServiceEntry:
     return ServiceEntry(program, "unix", True, True, False, 0, True, 0, program, list(args))
 
 
-class Client:
+class Client(RunningAgent):
     def __init__(self, directory: Path, *, program: str = "smtp", args: Sequence[str] = (), **settings: str) -> None:
-        self.directory = directory
         conf = Config.for_test(**{"inet_protocols": "ipv4", "inet_interfaces": "127.0.0.1", **settings})
-        self.service = SmtpService(Context(conf, entry_for(program, args)))
-        self.lines: list[str] = []
-        self.warnings: list[str] = []
-        self.count = 0
-
-    async def __aenter__(self) -> Client:
-        self._before = log.install(self._take)
-        self._cwd = Path.cwd()
-        os.chdir(self.directory)
-        await self.service.open()
-        await self.service.start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.service.stop()
-        os.chdir(self._cwd)
-        log.install(self._before)
-
-    def _take(self, level: int, text: str, program: str | None) -> None:
-        (self.warnings if level > log.INFO else self.lines).append(text)
-
-    def store(self, head: bytes, body: bytes) -> Place:
-        """Put a message into a file of the spool."""
-        self.count += 1
-        path = f"m{self.count}"
-        packed = record.pack(record.MESSAGE, head, [body], b"")
-        (self.directory / path).write_bytes(b"".join(packed))
-        return Place(path, 0, len(head), len(body), 0)
+        super().__init__(SmtpService(Context(conf, entry_for(program, args))), directory)
 
     def delivery(
         self,
