@@ -58,7 +58,7 @@ def locks_of(conf: Config, style: str | None) -> Locks:
     for method in methods:
         if method not in METHODS:
             raise Fatal(f'unknown mailbox_delivery_lock value "{method}" in "{style or ", ".join(methods)}"')
-    return Locks(tuple(methods), conf.deliver_lock_attempts, conf.deliver_lock_delay, conf.stale_lock_time)
+    return Locks.of(conf, methods)
 
 
 def _status_of(command: list[str]) -> int:

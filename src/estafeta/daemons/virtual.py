@@ -56,14 +56,7 @@ class VirtualService(DeliveryAgent):
         give_up_groups()
         self._reader = Reader()
         self._depot = Depot(batch=conf.estafeta_mailbox_sync == "batch")
-        self._mboxes = Mboxes(
-            Locks(
-                conf.virtual_mailbox_lock,
-                conf.deliver_lock_attempts,
-                conf.deliver_lock_delay,
-                conf.stale_lock_time,
-            )
-        )
+        self._mboxes = Mboxes(Locks.of(conf, conf.virtual_mailbox_lock))
 
     async def stop(self) -> None:
         await self._depot.close()

@@ -18,11 +18,12 @@ import fcntl
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from estafeta.base.durable import fsync_folder, write_all
+from estafeta.config.instance import Config
 from estafeta.store.identity import Identity
 from estafeta.store.problem import MailboxProblem
 
@@ -39,6 +40,11 @@ class Locks:
     attempts: int = 20
     delay: float = 1.0
     stale: float = 500.0
+
+    @classmethod
+    def of(cls, conf: Config, methods: Sequence[str]) -> Locks:
+        """`methods`; how often, how long and what is stale is the same for all of them."""
+        return cls(tuple(methods), conf.deliver_lock_attempts, conf.deliver_lock_delay, conf.stale_lock_time)
 
 
 @dataclass(frozen=True, slots=True)

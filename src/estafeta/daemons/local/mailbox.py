@@ -34,14 +34,7 @@ class UserMailboxes:
     def __init__(self, conf: Config) -> None:
         self._conf = conf
         self._depot = Depot(batch=conf.estafeta_mailbox_sync == "batch")
-        self._mboxes = Mboxes(
-            Locks(
-                conf.mailbox_delivery_lock,
-                conf.deliver_lock_attempts,
-                conf.deliver_lock_delay,
-                conf.stale_lock_time,
-            )
-        )
+        self._mboxes = Mboxes(Locks.of(conf, conf.mailbox_delivery_lock))
 
     async def close(self) -> None:
         await self._depot.close()
