@@ -92,7 +92,7 @@ async def _unlisted(check: Check, restriction: Run, shown: str, kind: str) -> Re
         return Refusal(451, "4.3.5", "Server configuration error")
     except TableDown as error:
         log.warning(f"reject_unlisted: {error}")
-        return check.lookup_failed()
+        return check.lookup_failed("")
     if not isinstance(verdict, Refusal):
         return None
     if verdict.code >= 500 and check.defer_if_reject is not None:

@@ -46,9 +46,13 @@ def hostname(value: str) -> str | None:
 
 
 def address(value: str) -> str | None:
-    """`192.0.2.1`, or `IPV6:2001:DB8::1` -> `2001:db8::1`."""
+    """`192.0.2.1`, or `IPV6:2001:DB8::1` -> `2001:db8::1`; an IPv4 address in IPv6 clothes is one of IPv4, or no list of
+    networks would know it."""
     if value[:5].upper() == "IPV6:":
-        return str(ipaddress.IPv6Address(value[5:])) if valid_ipv6(value[5:]) else None
+        if not valid_ipv6(value[5:]):
+            return None
+        full = ipaddress.IPv6Address(value[5:])
+        return str(full.ipv4_mapped or full)
     return value if valid_ipv4(value) else None
 
 
@@ -125,10 +129,10 @@ def parse_attributes(command: str, rules: Mapping[str, Rule], arguments: str, *,
             raise BadAttribute("5.5.4 Error: attribute=value expected")
         if len(raw) > LONGEST_VALUE:
             raise BadAttribute("5.5.4 Error: attribute value too long")
-        name = name.upper()
+        written, name = name, name.upper()
         rule = rules.get(name)
         if rule is None:
-            raise BadAttribute(f"5.5.4 Bad {command} attribute name: {login(name)}")
+            raise BadAttribute(f"5.5.4 Bad {command} attribute name: {login(written)}")
         value = _decoded(raw)
         if value[:1] == "[" and value.upper() in NO_VALUE.get((command, name), _UNAVAILABLE_ONLY):
             found[name] = value.upper()

@@ -153,9 +153,14 @@ class Check:
         """The same about another subject."""
         return Refusal(code, dsn, f"<{shown}>: {kind} rejected: {text}")
 
-    def lookup_failed(self) -> Refusal:
-        """A table cannot answer now."""
-        return Refusal(451, "4.3.0", f"<{self.shown}>: Temporary lookup failure")
+    def lookup_failed(self, restriction: str) -> Refusal:
+        """A table cannot answer now that a restriction needs. The reply names what was looked up."""
+        about: str | None = self.shown
+        if "sender" in restriction:
+            about = self.sender
+        elif any(word in restriction for word in ("recipient", "destination", "mx_backup", "relay_domains")):
+            about = self.recipient
+        return Refusal(451, "4.3.0", f"<{self.shown if about is None else about}>: Temporary lookup failure")
 
     def tempfail(self, action: str, refusal: Refusal) -> Refusal | None:
         """A look-up that failed for now: refuse at once with `defer`, or later if nothing else does, by `action`."""
@@ -296,10 +301,6 @@ def compile_list(names: Sequence[str], policy: Policy, parameter: str, bare_tabl
     rest = list(names)
     while rest:
         name = rest.pop(0)
-        if name.startswith("{") and name.endswith("}"):
-            inner = name[1:-1].split(None, 1)
-            rest[:0] = [inner[0], inner[1].strip().removeprefix("{").removesuffix("}")] if len(inner) > 1 else inner
-            continue
         lower = name.lower()
         if lower == "warn_if_reject":
             warn = True
@@ -389,8 +390,9 @@ async def run_list(check: Check, steps: Steps) -> Verdict:
             try:
                 verdict = await step.run(check)
             except TableDown as error:
+                # Not even warn_if_reject goes on after that: what comes next might have been kept from refusing.
                 log.warning(f"{step.name}: {error}")
-                verdict = check.lookup_failed()
+                return check.lookup_failed(step.name)
             if verdict is None:
                 if check.defer_if_permit is not None and check.defer_if_reject is not None:
                     return None  # whatever the rest of the list says, the answer is to come later
