@@ -77,7 +77,9 @@ def sources(options: Options, checking: Checking) -> list[Source]:
         elif method == "saslauthd":
             found.append(Saslauthd(socket_path(options.text("saslauthd_path", SASLAUTHD))))
         else:
-            log.warning(f"{options.path}: pwcheck_method {method} is not supported: use auxprop or saslauthd")
+            log.warning(
+                f"{options.place('pwcheck_method')}: pwcheck_method {method} is not supported: use auxprop or saslauthd"
+            )
             found.append(Unsupported(f"pwcheck_method {method}"))
     # Named in the file, or of use in any case: a saslauthd alone leaves nothing for the mechanisms with a secret.
     if "auxprop_plugin" in options.values or "mech_list" in options.values:
@@ -97,23 +99,26 @@ def _auxprop(options: Options, checking: Checking) -> list[Source]:
         elif plugin == "sql":
             found.append(_sql(options, checking))
         else:
-            log.warning(f"{options.path}: auxprop_plugin {plugin} is not supported: use sasldb or sql")
+            log.warning(
+                f"{options.place('auxprop_plugin')}: auxprop_plugin {plugin} is not supported: use sasldb or sql"
+            )
             found.append(Unsupported(f"auxprop_plugin {plugin}"))
     return found
 
 
 def _sql(options: Options, checking: Checking) -> Source:
-    engine = ENGINES.get(options.text("sql_engine", "mysql"))
+    name = options.text("sql_engine", "mysql")
+    engine = ENGINES.get(name)
     if engine is None:
-        raise ValueError(f"{options.path}: sql_engine: {options.text('sql_engine')}: write one of {', '.join(ENGINES)}")
+        raise ValueError(f"{options.place('sql_engine')}: sql_engine: {name}: write one of {', '.join(ENGINES)}")
     if not options.text("sql_select"):
-        raise ValueError(f"{options.path}: sql_select is missing")
+        raise ValueError(f"{options.place('sql_select')}: sql_select is missing")
     # The property is no user's choice: it names a column.
     template = options.text("sql_select").replace("%p", "userPassword")
     try:
         statement = Statement.parse(template, "ur")
     except ValueError as error:
-        raise ValueError(f"{options.path}: sql_select: {error}") from None
+        raise ValueError(f"{options.place('sql_select')}: sql_select: {error}") from None
     place = Place(
         engine=engine,
         hosts=tuple(options.words("sql_hostnames", "localhost")),
@@ -135,7 +140,7 @@ def habits(options: Options, found: Sequence[Source]) -> Habits:
     listed = [word.upper() for word in options.words("mech_list")]
     for name in listed:
         if name not in TRAITS or name in CHANNEL_BOUND:
-            log.warning(f"{options.path}: mech_list: mechanism {name} is not supported and is left out")
+            log.warning(f"{options.place('mech_list')}: mech_list: mechanism {name} is not supported and is left out")
     offered = [name for name in listed if name in TRAITS and name not in CHANNEL_BOUND]
     if not listed:
         offered = [name for name in EVERY_MECHANISM if usable(name, found)]

@@ -20,8 +20,10 @@ from estafeta.accounts.local import Checking, pepper, within
 from estafeta.accounts.source import SECRET_FORMS, Source
 from estafeta.accounts.watched import Watched
 from estafeta.base import log
+from estafeta.tables.source import shown
 from estafeta.wire.sasl.events import Kept, ScramKeys
 
+ANEW = "set it anew with 'estafeta passwd'"
 _EXTRA = 7
 """Which field, from 0, holds Dovecot's extra settings."""
 _REFUSING = frozenset({"nologin", "allow_nets"})
@@ -109,9 +111,9 @@ class PasswdFile(Source):
         for name in names:
             stored = users.passwords.get(name)
             if stored is not None:
-                return self._check(name, stored, password)
+                return self._check(name, stored, password, whose=name)
         if users.sample:
-            self._check(names[0], self._somebody(users, names[0]), password)
+            self._check(names[0], self._somebody(users, names[0]), password, whose="some user")
         return False
 
     def _somebody(self, users: Users, name: str) -> Stored:
@@ -137,11 +139,11 @@ class PasswdFile(Source):
         size = len(like.stored_key)
         return ScramKeys(salt, like.iterations, secrets.token_bytes(size), secrets.token_bytes(size))
 
-    def _check(self, name: str, stored: Stored, password: str) -> bool:
+    def _check(self, name: str, stored: Stored, password: str, *, whose: str) -> bool:
         try:
             return check(stored, password, name, self._checking)
         except BadHash as error:
-            log.warning(f"{self.name}: the password of some user cannot be checked: {error}")
+            log.warning(f"{self.name}: the password of {shown(whose)} cannot be checked: {error}: {ANEW}")
             return False
 
     def _kept(self, names: tuple[str, ...], form: str) -> Kept | None:
@@ -152,6 +154,6 @@ class PasswdFile(Source):
                 try:
                     return hashes.kept_for(stored, form)
                 except BadHash as error:
-                    log.warning(f"{self.name}: {error}")
+                    log.warning(f"{self.name}: the password of {shown(name)} cannot be used: {error}: {ANEW}")
                     return None
         return None

@@ -50,9 +50,15 @@ class Options:
     path: str
     """Where they were found; empty if there is no file."""
     values: dict[str, str] = field(default_factory=dict, repr=False)  # sql_passwd is in there
+    lines: dict[str, int] = field(default_factory=dict)
+    """Where each stands."""
 
     def text(self, name: str, default: str = "") -> str:
         return self.values.get(name, default)
+
+    def place(self, name: str) -> str:
+        """`/etc/postfix/sasl/smtpd.conf, line 3`; without a line for what is not there."""
+        return f"{self.path}, line {self.lines[name]}" if name in self.lines else self.path
 
     def words(self, name: str, default: str = "") -> list[str]:
         return self.values.get(name, default).replace(",", " ").split()
@@ -70,15 +76,15 @@ def find(name: str, places: Iterable[str]) -> Options:
         path = os.path.join(place, f"{name}.conf")
         try:
             with open(path, encoding="utf-8", errors="surrogateescape") as file:
-                return Options(path, parse(file.read(LONGEST), path))
+                return parse(file.read(LONGEST), path)
         except (FileNotFoundError, NotADirectoryError):
             continue
     return Options("")
 
 
-def parse(text: str, path: str) -> dict[str, str]:
+def parse(text: str, path: str) -> Options:
     """`option: value` lines; the last one of a name counts. What is wrong is a warning."""
-    found: dict[str, str] = {}
+    found = Options(path)
     for number, line in enumerate(text.split("\n"), 1):
         stripped = line.strip()
         if not stripped or stripped.startswith("#"):
@@ -92,5 +98,5 @@ def parse(text: str, path: str) -> dict[str, str]:
             log.warning(f"{path}, line {number}: option {name} is not supported and has no effect")
         elif name in WITHOUT_EFFECT and name != "log_level":
             log.info(f"{path}, line {number}: option {name} has no effect here")
-        found[name] = value.strip()
+        found.values[name], found.lines[name] = value.strip(), number
     return found

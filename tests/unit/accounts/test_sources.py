@@ -264,6 +264,8 @@ def test_smtpd_conf(tmp_path: Path, lines: list[str]) -> None:
     options = smtpd_conf.find("smtpd", [str(tmp_path / "none"), str(tmp_path)])
     assert options.words("pwcheck_method") == ["auxprop", "saslauthd"]
     assert options.text("mech_list") == "PLAIN"
+    assert options.place("mech_list") == f"{tmp_path}/smtpd.conf, line 5"
+    assert options.place("sasldb_path") == f"{tmp_path}/smtpd.conf"
     assert [line.split(", ")[1] for line in lines] == [
         "line 3: option foo is not supported and has no effect",
         "line 4: expected option: value -- ignoring this line",
@@ -641,3 +643,24 @@ def test_a_challenge_does_not_tell_who_exists(tmp_path: Path) -> None:
     ana, nobody, again, other = (asyncio.run(challenge(name)) for name in ("ana", "nobody", "nobody", "other"))
     assert shape(ana) == shape(nobody) == shape(other)
     assert nobody == again != other
+
+
+def test_what_smtpd_conf_names_and_is_not_there_is_told_with_its_line(lines: list[str]) -> None:
+    options = smtpd_conf.parse(
+        "# x\npwcheck_method: kerberos\nauxprop_plugin: ldapdb\nmech_list: NTLM\n", "/x/smtpd.conf"
+    )
+    cyrus.habits(options, cyrus.sources(options, checking()))
+    for number, name in ((2, "pwcheck_method"), (3, "auxprop_plugin"), (4, "mech_list")):
+        assert any(line.startswith(f"/x/smtpd.conf, line {number}: {name}") for line in lines)
+
+
+def test_whose_stored_password_is_none_is_named(tmp_path: Path, lines: list[str]) -> None:
+    file = tmp_path / "users"
+    file.write_text("fox:{ARGON2ID}nonsense\n")
+    source = PasswdFile(str(file), checking())
+    source.open()
+    assert login([source], b"\0fox\0x") == Denied("authentication failure", user="fox")
+    assert any("the password of fox cannot be checked" in line and "estafeta passwd" in line for line in lines)
+    lines.clear()
+    assert login([source], b"\0hen\0x") == Denied("authentication failure", user="hen")
+    assert not any("of hen" in line or "of fox" in line for line in lines)
