@@ -103,8 +103,8 @@ class RecipientRules:
 
     async def _add_copy(self, copy: str, queue_id: str, result: _Unique) -> None:
         """A copy asks for no reports: the sender does not know of it. RFC 3461 4.1."""
-        given = Recipient(copy, copy, NOTIFY_NEVER)
         address = await self._mapping.mapped(copy, ENVELOPE_RECIPIENT, queue_id=queue_id)
+        given = Recipient(address, address, NOTIFY_NEVER)
         for each in await self._mapping.expanded(address, queue_id):
             result.add(each, given)
 

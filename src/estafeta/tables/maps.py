@@ -144,7 +144,8 @@ class Maps:
     async def find(self, key: str, *, partial: bool = False, empty: bool = False) -> str | None:
         """As `get`; a `partial` key (a parent domain, a bare local part) is put to indexed tables only.
 
-        With `empty`, an empty key is put to pattern tables; indexed ones cannot hold one, and are never asked.
+        With `empty`, an empty key is put to pattern tables (indexed ones cannot hold one, and are never asked), and an
+        empty value is a value as any other.
         """
         if not key and not empty:
             return None
@@ -160,7 +161,7 @@ class Maps:
                 value = await table.get(key)
             if value is None:
                 continue
-            if not value:
+            if not value and not empty:
                 # An empty value is a slip in the source: Postfix treats it as an error of configuration too.
                 log.warning(f"{self.name} lookup of {key} returns an empty string result")
                 log.warning(f"{self.name} should return NO RESULT in case of NOT FOUND")

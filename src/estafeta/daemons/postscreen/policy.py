@@ -57,9 +57,7 @@ class Policy:
             name="postscreen_command_filter",
             flags=Flags(fold=False),
         )
-        words = conf.postscreen_forbidden_commands
-        self.forbidden = frozenset(word.upper() for word in words if ":" not in word)
-        self.forbidden_maps = Maps.open([word for word in words if ":" in word], name="postscreen_forbidden_commands")
+        self.forbidden = MatchList.open(conf.postscreen_forbidden_commands, name="postscreen_forbidden_commands")
         self.discard = _keywords(conf.postscreen_discard_ehlo_keywords)
         self.discard_maps = Maps.open(
             conf.postscreen_discard_ehlo_keyword_address_maps, name="postscreen_discard_ehlo_keyword_address_maps"

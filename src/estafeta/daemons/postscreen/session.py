@@ -161,12 +161,10 @@ class Session:
         """A word that mail programs do not say. Mail headers, which end in a colon, are such words."""
         if not verb:
             return False
-        if verb in self.policy.forbidden or verb.endswith(":"):
+        if verb.endswith(":"):
             return True
-        if not self.policy.forbidden_maps:
-            return False
         try:
-            return await self.policy.forbidden_maps.find(verb) is not None
+            return bool(self.policy.forbidden) and await self.policy.forbidden.matches_name(verb)
         except TableDown as error:
             log.warning(f"postscreen_forbidden_commands: {error}")
             return False

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from estafeta.base import log
 from estafeta.daemons.smtpd.shown import escaped, printable
+from estafeta.tables.match import MatchList
 from estafeta.tables.table import TableDown
 
 if TYPE_CHECKING:
@@ -20,22 +21,19 @@ SHOWN = 100
 async def forbidden(session: Session, verb: str, text: str) -> bool:
     """Whether the client gives itself away as a program that does not speak SMTP; logged. A mail header, which has a
     colon, is such a word, and those of smtpd_forbidden_commands are."""
-    policy = session.policy
-    if not (verb in policy.forbidden_commands or verb.endswith(":") or await _in_table(session, verb)):
+    if not (verb.endswith(":") or await listed(session.policy.forbidden_commands, verb)):
         return False
     shown = escaped(text.encode("utf-8", "surrogateescape")[:SHOWN])
     log.warning(f"non-SMTP command from {session.client.namaddr}: {shown}")
     return True
 
 
-async def _in_table(session: Session, verb: str) -> bool:
-    maps = session.policy.forbidden_maps
-    if not maps:
-        return False
+async def listed(commands: MatchList, verb: str) -> bool:
+    """Whether a list of commands names the verb; a table that cannot be asked, which is logged, does not."""
     try:
-        return await maps.find(verb) is not None
+        return bool(commands) and await commands.matches_name(verb)
     except TableDown as error:
-        log.warning(f"smtpd_forbidden_commands: {error}")
+        log.warning(f"{commands.name}: {error}")
         return False
 
 

@@ -162,10 +162,8 @@ class Policy:
         self.discard_maps = Maps.open(
             conf.smtpd_discard_ehlo_keyword_address_maps, name="smtpd_discard_ehlo_keyword_address_maps"
         )
-        self.noop_commands = frozenset(word.upper() for word in conf.smtpd_noop_commands)
-        self.forbidden_commands = frozenset(word.upper() for word in conf.smtpd_forbidden_commands if ":" not in word)
-        tables = [word for word in conf.smtpd_forbidden_commands if ":" in word]
-        self.forbidden_maps = Maps.open(tables, name="smtpd_forbidden_commands", flags=Flags(fold=False))
+        self.noop_commands = MatchList.open(conf.smtpd_noop_commands, name="smtpd_noop_commands")
+        self.forbidden_commands = MatchList.open(conf.smtpd_forbidden_commands, name="smtpd_forbidden_commands")
         self.command_filter = Maps.open(conf.smtpd_command_filter, name="smtpd_command_filter", flags=Flags(fold=False))
         self.limits: ClientLimits | None = None
         """What one client may ask for, and ..."""

@@ -16,7 +16,7 @@ from estafeta.base import log
 from estafeta.daemons.smtpd.arrival import choose_newline_rule, identify, is_in
 from estafeta.daemons.smtpd.commands.index import COMMANDS, UNKNOWN, Command
 from estafeta.daemons.smtpd.notice import trouble_of, trouble_of_reply
-from estafeta.daemons.smtpd.odd import SHOWN, filtered, forbidden, shortened
+from estafeta.daemons.smtpd.odd import SHOWN, filtered, forbidden, listed, shortened
 from estafeta.daemons.smtpd.policy import Policy
 from estafeta.daemons.smtpd.restrictions.evaluate import Check, Refusal, judge
 from estafeta.daemons.smtpd.shown import escaped, printable
@@ -368,7 +368,7 @@ class Session:
             return BAD_SYNTAX
         command = COMMANDS.get(verb)
         if command is None:
-            if verb in self.policy.noop_commands:
+            if await listed(self.policy.noop_commands, verb):
                 return NOOP_OK
             if await forbidden(self, verb, text):
                 self.tally.add("unknown", False)

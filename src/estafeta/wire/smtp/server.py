@@ -23,7 +23,7 @@ LONGEST_ORCPT = 500
 def split_command(line: str) -> tuple[str, str]:
     """A line without its end -> (verb in upper case, the rest without blanks around it)."""
     verb, _, rest = line.partition(" ")
-    if not verb or "\t" in verb:
+    if not verb.isalnum():  # blanks other than a space may stand in it
         parts = line.split(None, 1)
         if not parts:
             return "", ""
