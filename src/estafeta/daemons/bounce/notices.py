@@ -62,7 +62,7 @@ def due(conf: Config, request: ReportRequest) -> list[Notice]:
     if envelope.sender == double_bounce_address(conf):
         return []
     if not envelope.sender:
-        return _double_bounce(conf, request.kind, everything)
+        return _double_bounce(conf, request.kind, everything, headers_only=envelope.size > conf.bounce_size_limit)
     notices = []
     wanted = [(recipient, result) for recipient, result in everything if _wanted(request, recipient)]
     headers_only = request.kind != BOUNCE or envelope.ret == RET_HDRS or envelope.size > conf.bounce_size_limit
@@ -135,12 +135,14 @@ def _wanted(request: ReportRequest, recipient: Recipient) -> bool:
     return bool(recipient.notify & WANTED_BIT[kind])
 
 
-def _double_bounce(conf: Config, kind: str, results: list[tuple[Recipient, Result]]) -> list[Notice]:
+def _double_bounce(
+    conf: Config, kind: str, results: list[tuple[Recipient, Result]], *, headers_only: bool
+) -> list[Notice]:
     if kind != BOUNCE:
         return _postmaster_copy(conf, kind, results)
     if not classes(conf) & {"bounce", "2bounce"}:  # the first implies the second
         return []
-    return [Notice(kind, double_bounce_address(conf), conf.notice_recipient_2bounce, False, False, results)]
+    return [Notice(kind, double_bounce_address(conf), conf.notice_recipient_2bounce, False, headers_only, results)]
 
 
 def _postmaster_copy(conf: Config, kind: str, results: list[tuple[Recipient, Result]]) -> list[Notice]:

@@ -75,6 +75,8 @@ BUILT_IN = {
 }
 
 UNITS = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86400, "weeks": 604800}
+LARGEST_RESULT = 999
+"""What people can be expected to read as a number of seconds, minutes or hours."""
 _TIMED = ("delay_warning_time", "maximal_queue_lifetime")
 _NAME = re.compile(r"\$(?:(\$)|(\w+)|\{(\w+)\}|\((\w+)\)|)")
 _HEADER = re.compile(r"([A-Za-z][\w-]*):[ \t]*(.*)$")
@@ -189,6 +191,10 @@ def expand(template: Template, lookup: Callable[[str], str | None], times: Mappi
         if not result and times[parameter]:
             warnings.append(f'zero result in {template.name} template conversion of parameter "{name}"')
             warnings.append(f'please reduce time unit "{unit}" of "{name}" in {template.name} template')
+            warnings.append("for instructions see the bounce(5) manual")
+        elif result > LARGEST_RESULT:
+            warnings.append(f'excessive result "{result}" in {template.name} template conversion of parameter "{name}"')
+            warnings.append(f'please increase time unit "{unit}" of "{name}" in {template.name} template')
             warnings.append("for instructions see the bounce(5) manual")
         return str(result)
 

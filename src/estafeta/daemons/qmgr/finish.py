@@ -231,7 +231,9 @@ class Finish:
     def _expire(self, message: Message) -> None:
         """A message that has waited too long is returned with the reasons of its last attempt."""
         envelope = message.envelope
-        lifetime = self._conf.maximal_queue_lifetime if envelope.sender else self._conf.bounce_queue_lifetime
+        lifetime = self._conf.maximal_queue_lifetime
+        if not envelope.sender:
+            lifetime = min(lifetime, self._conf.bounce_queue_lifetime)
         if message.hold or message.requeue:
             return
         if not message.expire and self._clock() < envelope.arrived + lifetime:

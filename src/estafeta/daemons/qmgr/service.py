@@ -74,6 +74,8 @@ class QmgrService(Service):
             log.warning(f"please update the {self.context.entry.file} file; the new queue manager")
             log.warning("(old name: nqmgr) has become the standard queue manager (new name: qmgr)")
             log.warning("support for the name old name (nqmgr) will be removed from Postfix")
+        if self.conf.bounce_queue_lifetime > self.conf.maximal_queue_lifetime:
+            log.warning("bounce_queue_lifetime is larger than maximal_queue_lifetime - adjusting bounce_queue_lifetime")
         for entry in self.context.entries:
             Limits.of(
                 self.conf, entry.name, entry.maxproc

@@ -95,3 +95,15 @@ def test_names_of_hosts_are_shown_as_people_write_them() -> None:
     assert lookup("nosuch") is None
     assert lookup("relayhost") == ""
     assert times["delay_warning_time"] == 3600
+
+
+def test_a_time_that_is_many_times_its_unit() -> None:
+    templates, _ = parse("failure_template = <<X\n\n$maximal_queue_lifetime_seconds\nX\n", "b.cf")
+    for seconds, warned in ((999, False), (1000, True)):
+        text, warnings = expand(templates["failure"], lambda name: None, {"maximal_queue_lifetime": seconds})
+        assert text == f"{seconds}\n"
+        assert bool(warnings) == warned
+    assert warnings[:2] == [
+        'excessive result "1000" in failure template conversion of parameter "maximal_queue_lifetime_seconds"',
+        'please increase time unit "seconds" of "maximal_queue_lifetime_seconds" in failure template',
+    ]

@@ -338,6 +338,16 @@ def test_bounces_have_a_lifetime_of_their_own() -> None:
     run(case, bounce_queue_lifetime="1h")
 
 
+def test_bounces_do_not_live_longer_than_other_mail() -> None:
+    async def case(post: PostOffice, lines: list[str]) -> None:
+        post.agent.answer = lambda delivery: [DEFERRED]
+        post.letter("a@x", sender="", arrived=post.now - 3700)
+        await post.settle()
+        assert "Q1: from=<>, status=expired, returned to sender" in lines
+
+    run(case, maximal_queue_lifetime="1h", bounce_queue_lifetime="2h")
+
+
 def test_the_sender_is_warned_once_of_a_delay() -> None:
     async def case(post: PostOffice, lines: list[str]) -> None:
         post.agent.answer = lambda delivery: [DEFERRED] * len(delivery.recipients)
