@@ -18,7 +18,7 @@ from contextlib import suppress
 
 from estafeta.base import log
 from estafeta.config.instance import Config
-from estafeta.net.tls import tickets
+from estafeta.net.tls import screened, tickets
 from estafeta.net.tls.openssl import TlsError, library
 from estafeta.net.tls.server import ServerTls, key_files, security_level, server_settings, trust_files
 from estafeta.skeleton.service import read_descriptor
@@ -32,13 +32,18 @@ PROBLEM_LIMIT = 2000
 Signature = tuple[tuple[int, int, int, int] | None, ...]
 
 
+def in_force(program: str, conf: Config, overrides: Mapping[str, str]) -> Config:
+    """The configuration in which smtpd_tls_* are what the service goes by. `overrides`: its entry's -o settings."""
+    return screened.as_smtpd(conf, overrides) if program == "postscreen" else conf
+
+
 def speaks_tls(program: str, conf: Config) -> bool:
     """Whether a service needs keys."""
     return program in PROGRAMS and (security_level(conf) != "none" or conf.smtpd_tls_wrappermode)
 
 
 class KeyFiles:
-    """Of one service that speaks TLS."""
+    """Of one service that speaks TLS; every `conf` here is one that is `in_force`."""
 
     def __init__(self, name: str, conf: Config) -> None:
         self._name = name

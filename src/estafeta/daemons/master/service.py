@@ -25,7 +25,7 @@ from estafeta.skeleton.stress import Stress
 
 from ..index import AGENTS, RESIDENT, SINGLE, UNCOUNTED
 from . import worker as workers
-from .key_files import KeyFiles, speaks_tls
+from .key_files import KeyFiles, in_force, speaks_tls
 from .plan import Plan, target_of, worker_count
 from .sockets import Sockets, is_public, numeric_name
 from .worker import Worker
@@ -82,12 +82,14 @@ class RunningService:
             self.pot = Pot(limit, CELLS)
 
     def _keep_key_files(self) -> None:
-        if self.key_files is not None and speaks_tls(self.entry.program, self.conf):
-            self.key_files.renewed(self.conf)
+        program = self.entry.program
+        conf = in_force(program, self.conf, self.entry.overrides)
+        if self.key_files is not None and speaks_tls(program, conf):
+            self.key_files.renewed(conf)
             return
         if self.key_files is not None:
             self.key_files.close()
-        self.key_files = KeyFiles.of(self.entry.program, self.entry.name, self.conf)
+        self.key_files = KeyFiles.of(program, self.entry.name, conf)
 
     def look_at_key_files(self) -> None:
         """If its certificates were replaced, processes finish, and the next ones serve with the new ones."""
