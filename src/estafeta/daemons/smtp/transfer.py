@@ -68,6 +68,10 @@ async def _converse(connection: Connection, letter: Letter, reader: Content, man
             return False
         return await reset(connection, manner)
     if not accepted:
+        if ready and manner.lmtp:
+            # It should have refused (RFC 2033 4.2). The final dot has one answer for each recipient: here, none at all.
+            connection.abort()
+            return False
         if ready:
             connection.stream.timeout = manner.data_done_timeout
             connection.send(".")

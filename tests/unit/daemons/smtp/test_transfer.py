@@ -138,6 +138,13 @@ def test_everything_in_one_piece_when_pipelining() -> None:
     assert stream.sent.endswith(b"DATA\r\n" + HEAD + BODY + b".\r\n")
 
 
+def test_an_lmtp_server_that_waits_for_content_for_nobody_is_not_waited_for() -> None:
+    said = [b"250 ok\r\n452 4.2.2 full\r\n", b"354 go\r\n"]
+    letter, stream, _ = run(said, {"PIPELINING": ""}, lmtp=True, letter=letter_to("a@b"))
+    assert stream.sent.endswith(b"DATA\r\n")
+    assert letter.trouble[0].dsn == "4.2.2"
+
+
 def test_noise_before_an_lmtp_answer_costs_nothing_where_nothing_was_pipelined() -> None:
     asked = [b"250 ok\r\n", b"250 ok\r\n", b"250 ok\r\n", b"250 ok\r\n", b"354 go\r\n"]
     letter, _, _ = run([*asked, b"noise\r\n250 a\r\n", b"250 b\r\n", b"250 c\r\n"], {}, lmtp=True)
