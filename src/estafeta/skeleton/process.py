@@ -84,8 +84,8 @@ def run(launch: Launch, channel: socket.socket) -> NoReturn:
     sink = for_daemon(entry.program, conf, launch.log_target)
     with contextlib.suppress(OSError):  # the name that ps and top show; nice to have
         Path("/proc/self/comm").write_text(entry.program)
-    # What lives long was frozen before the fork; what a message needs is mostly freed without the collector. But a
-    # message that waited in qmgr is a knot of objects: old ones are looked at, too, every half million of them.
+    # What lives long was frozen before the fork, and what a message needs is freed without the collector. It is for
+    # the rare knots of objects that errors and closed connections leave: old ones are looked at every half million.
     gc.set_threshold(20_000, 5, 5)
     code = 1
     try:
