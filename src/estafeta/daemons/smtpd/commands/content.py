@@ -170,7 +170,7 @@ def received(session: Session, arrived: float) -> str:
             protocol += "S" if session.protocol == "ESMTP" else ""
             login = received_lines(session) if conf.smtpd_tls_received_header else ""
         if session.login:
-            protocol += "A"
+            protocol += "A" if session.protocol == "ESMTP" else ""
             if conf.smtpd_sasl_authenticated_header:
                 login += f"\t(Authenticated sender: {in_comment(session.login)})\r\n"
         lead = (
