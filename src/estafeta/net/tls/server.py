@@ -506,10 +506,11 @@ class ServerTls:
     def digest_of(self, data: bytes) -> str:
         """A fingerprint, as `AA:BB:...`; "" if there is no such hash."""
         try:
-            found = hashlib.new(self.settings.digest.lower().replace("-", ""), data, usedforsecurity=False)
-        except ValueError:
+            # OpenSSL's older names have a key's kind before them: RSA-SHA256.
+            name = self.settings.digest.lower().removeprefix("rsa-")
+            return hashlib.new(name, data, usedforsecurity=False).digest().hex(":").upper()
+        except (ValueError, TypeError):  # there is none of that name, or it has no length of its own
             return ""
-        return found.digest().hex(":").upper()
 
 
 def _is_finite_field(group: str) -> bool:

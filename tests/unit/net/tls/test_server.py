@@ -83,3 +83,16 @@ def test_unusable_parameters_for_diffie_hellman_are_no_reason_to_go_without_tls(
         'error opening DH parameter file "/none": No such file or directory -- using compiled-in defaults'
     )
     assert said[1] == 'error decoding DH parameters from file "/one.pem" -- using compiled-in defaults'
+
+
+@pytest.mark.parametrize(
+    ("digest", "size"),
+    [("SHA2-256", 32), ("sha-256", 32), ("SHA512-256", 32), ("RSA-SHA1", 20), ("MD5", 16), ("shake128", 0), ("no", 0)],
+)
+def test_hashes_have_the_names_that_openssl_knows(digest: str, size: int) -> None:
+    conf = Config.for_test(smtpd_tls_fingerprint_digest=digest, smtpd_tls_cert_file="none")
+    if not size:
+        with pytest.raises(TlsError, match="not found"):
+            ServerTls.open(server_settings(conf), read)
+        return
+    assert len(ServerTls.open(server_settings(conf), read).digest_of(b"x")) == size * 3 - 1
