@@ -317,14 +317,14 @@ class Policy:
         if starttls:
             offered["STARTTLS"] = ""
         offered |= dict.fromkeys(auth, "")
+        if xverp:
+            offered["XVERP"] = ""
         if xclient:
             offered["XCLIENT"] = f"XCLIENT {' '.join(XCLIENT)}"
         if xforward:
             offered["XFORWARD"] = f"XFORWARD {' '.join(XFORWARD)}"
-        if xverp:
-            offered["XVERP"] = ""
         offered |= {"ENHANCEDSTATUSCODES": "", "8BITMIME": "", "DSN": ""}
         if conf.smtputf8_enable:
             offered["SMTPUTF8"] = ""
         offered["CHUNKING"] = ""
-        return [line or keyword for keyword, line in offered.items() if keyword not in discard]
+        return [line or keyword for keyword, line in offered.items() if keyword == "XVERP" or keyword not in discard]
