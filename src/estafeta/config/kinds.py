@@ -110,13 +110,20 @@ def raw(
 
 
 def words(
-    default: str, text: str, *, least: int = 0, pending: bool = False, obsolete: bool = False, name: str = ""
+    default: str,
+    text: str,
+    *,
+    least: int = 0,
+    among: str = "",
+    pending: bool = False,
+    obsolete: bool = False,
+    name: str = "",
 ) -> tuple[str, ...]:
     """A list, split at commas and white space; `{ ... }` holds a member together and keeps its braces.
 
-    `least` 1 for a list that may not be empty.
+    `least` 1 for a list that may not be empty; `among` names the only words that may be in it, in any case.
     """
-    parse = _words_parser if least else parse_words
+    parse = _words_among(among.split()) if among else _words_parser if least else parse_words
     return cast("tuple[str, ...]", Parameter("words", default, text, parse, True, pending, obsolete, name))
 
 
@@ -247,6 +254,17 @@ def _seconds_parser(default: str, least: int, most: int) -> Callable[[str], int]
         if most and result > most:
             raise LimitError(f"{value} is too long: the most is {most}s", most)
         return result
+
+    return parse
+
+
+def _words_among(known: list[str]) -> Callable[[str], tuple[str, ...]]:
+    def parse(value: str) -> tuple[str, ...]:
+        found = tuple(word.lower() for word in _words_parser(value))
+        for word in found:
+            if word not in known:
+                raise ValueError(f"unknown word {word!r} in {value!r}: the words are {', '.join(known)}")
+        return found
 
     return parse
 

@@ -125,3 +125,10 @@ def test_mirror_has_the_kind_and_limits_of_its_source_and_follows_it() -> None:
 
 def test_times_are_read_with_every_unit() -> None:
     assert [kinds.parse_seconds("1" + unit) for unit in "smhdw"] == [1, 60, 3600, 86400, 604800]
+
+
+def test_words_of_a_given_set() -> None:
+    """A word misspelt in smtp_host_lookup would be a reason to return mail."""
+    assert parse(words("dns", TEXT, among="dns native"), "Native, dns") == ("native", "dns")
+    with pytest.raises(ValueError, match="unknown word 'dsn' in 'dsn native': the words are dns, native"):
+        parse(words("dns", TEXT, among="dns native"), "dsn native")

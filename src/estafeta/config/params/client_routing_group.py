@@ -38,6 +38,7 @@ class ClientRoutingGroup(Group):
         "dns",
         "Where server names are looked up: dns, native (the system's hosts file and services), or both in this order.",
         least=1,
+        among="dns native",
     )
     dns_support_level = choice(
         "",
