@@ -43,6 +43,8 @@ from estafeta.services.delivery import Result
 
 ROUTERS = 16
 """Messages that may wait for a table at the same time."""
+READ_AGAIN = 10.0
+"""Seconds until a new message is tried once more that the disk did not give."""
 
 
 class ActiveQueue:
@@ -221,8 +223,17 @@ class ActiveQueue:
             except (MessageGone, Damaged) as error:
                 log.warning(f"{first.path}: {error}: message lost from the queue")
                 return
+            except OSError as error:
+                log.warning(f"{first.path}: {error.strerror}: will try again")
+                self.incoming.put_off(first)
+                self._loop.call_later(READ_AGAIN, self._read_again)
+                return
             first = Found(first, envelope)
         await self._activate(first, now)
+
+    def _read_again(self) -> None:
+        self.incoming.try_again()
+        self.wake()
 
     async def _take_deferred(self, now: float) -> None:
         due = self.deferred.take(now)

@@ -27,6 +27,8 @@ class Incoming:
         self._recipients = 0
         self._waiting: deque[Found | Place] = deque()
         self._removed: set[tuple[str, int]] = set()
+        self._unreadable: dict[tuple[str, int], Place] = {}
+        """What could not be read just now: still listed, but not to be taken."""
 
     def __len__(self) -> int:
         return len(self._waiting) - len(self._removed)
@@ -53,11 +55,21 @@ class Incoming:
             self._removed.discard(key)
         return None
 
+    def put_off(self, place: Place) -> None:
+        """The disk does not give what `place` holds: nobody takes it before `try_again`."""
+        self._unreadable[_key(place)] = place
+
+    def try_again(self) -> None:
+        self._waiting.extend(self._unreadable.values())
+        self._unreadable.clear()
+
     def remove(self, entry: Found | Place) -> None:
-        self._removed.add(_key(entry))
+        if self._unreadable.pop(_key(entry), None) is None:
+            self._removed.add(_key(entry))
 
     def __iter__(self) -> Iterator[Found | Place]:
-        return (each for each in self._waiting if _key(each) not in self._removed)
+        yield from (each for each in self._waiting if _key(each) not in self._removed)
+        yield from self._unreadable.values()
 
 
 def _key(entry: Found | Place) -> tuple[str, int]:

@@ -104,8 +104,11 @@ class FakeKeeper:
 class FakeReader:
     def __init__(self) -> None:
         self.envelopes: dict[Place, Envelope] = {}
+        self.failures: list[Exception] = []
 
     def envelope(self, place: Place) -> Envelope:
+        if self.failures:
+            raise self.failures.pop()
         return self.envelopes[place]
 
 

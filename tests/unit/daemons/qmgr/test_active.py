@@ -5,6 +5,7 @@ import gc
 
 import pytest
 
+from estafeta.daemons.qmgr import active
 from estafeta.daemons.qmgr.message import Message
 from estafeta.mail.envelope import (
     NOTIFY_DELAY,
@@ -719,3 +720,21 @@ def test_a_destination_that_fills_the_queue_is_named() -> None:
         assert "warning: mail for x is using up 10 of 10 active queue entries" in lines
 
     run(case, qmgr_message_active_limit="10")
+
+
+def test_a_new_message_that_the_disk_does_not_give_is_listed_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(active, "READ_AGAIN", 0.0)
+
+    async def case(post: PostOffice, lines: list[str]) -> None:
+        post.reader.failures = [OSError(5, "Input/output error")]
+        # More recipients than are kept in memory: its envelope is to be read.
+        post.letter("a@x", "b@x")
+        while not lines:
+            await asyncio.sleep(0.001)
+        assert lines == ["warning: incoming/1.journal: Input/output error: will try again"]
+        assert [each.path for each in post.queue.incoming] == ["incoming/1.journal"]
+        await asyncio.sleep(0.001)
+        await post.later(0)
+        assert post.keeper.released == ["Q1"]
+
+    run(case, qmgr_message_recipient_limit="1")
