@@ -46,8 +46,8 @@ def hostname(value: str) -> str | None:
 
 
 def address(value: str) -> str | None:
-    """`192.0.2.1`, or `IPV6:2001:DB8::1` -> `2001:db8::1`; an IPv4 address in IPv6 clothes is one of IPv4, or no list of
-    networks would know it."""
+    """`192.0.2.1`, or `IPV6:2001:DB8::1` -> `2001:db8::1`; an IPv4 address in IPv6 clothes is one of IPv4, or no
+    list of networks would know it."""
     if value[:5].upper() == "IPV6:":
         if not valid_ipv6(value[5:]):
             return None
