@@ -52,14 +52,14 @@ async def bdat(session: Session, arguments: str) -> bytes:
     if isinstance(chunks, Chunks) and chunks.incoming is None:
         await _skip(session, count)
         return _after_error(session, f"551 5.0.0 Discarded {count} bytes after earlier error\r\n".encode(), last)
+    if count == 0 and not last:
+        log.warning(f"{queue_id}: null BDAT request from {session.client.namaddr}")
+        return _after_error(session, b"551 5.7.1 Null BDAT request\r\n")
     if not transaction.count:
         await _skip(session, count)
         if transaction.sender is None:
             return _after_error(session, b"503 5.5.1 Error: need RCPT command\r\n", last)
         return _after_error(session, b"554 5.5.1 Error: no valid recipients\r\n", last)
-    if count == 0 and not last:
-        log.warning(f"{queue_id}: null BDAT request from {session.client.namaddr}")
-        return b"551 5.7.1 Null BDAT request\r\n"
     if not isinstance(chunks, Chunks):
         if session.policy.data:
             refusal = await data_refused(session, "BDAT")
