@@ -8,6 +8,7 @@ before which it is not tried again, as in Postfix. Everything here blocks.
 from __future__ import annotations
 
 import os
+import stat
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -63,6 +64,13 @@ class MessageFiles:
             with suppress(FileNotFoundError):
                 yield entry.name, entry.stat(follow_symlinks=False).st_mtime, path
 
+    def foreign(self, queue: str) -> Iterator[str]:
+        """The files of a queue that Postfix wrote. It marks a whole one as executable: only such ones are opened."""
+        for entry, path in self._entries(queue):
+            with suppress(FileNotFoundError):
+                if entry.stat(follow_symlinks=False).st_mode & stat.S_IXUSR and not self._is_ours(path):
+                    yield path
+
     def load(self, path: str) -> tuple[Place, Envelope]:
         """Read a message file, checking every byte. Raises MessageGone, record.Damaged, OSError."""
         try:
@@ -110,7 +118,7 @@ class MessageFiles:
         finally:
             os.close(fd)
         if len(data) < READ_AT_ONCE:
-            header = record.parse_header(data)
+            header = _header(data, path)
             end = header.size
             # With something behind the record, or damage, `load` is the judge.
             if end == len(data) and record.intact(header, (memoryview(data)[record.HEADER_SIZE :],)):
@@ -198,6 +206,10 @@ class MessageFiles:
         os.pwrite(fd, header, 0)
         return fd, draft, Place(final, 0, len(head), length - len(head), len(packed))
 
+    def _is_ours(self, path: str) -> bool:
+        with open(self._full(path), "rb") as file:
+            return file.read(len(record.MAGIC)) == record.MAGIC
+
     def _make_folder(self, folder: str) -> None:
         if not os.path.isdir(self._full(folder)):
             os.makedirs(self._full(folder), mode=0o700, exist_ok=True)
@@ -216,7 +228,7 @@ class MessageFiles:
 
 def _read_record(fd: int, path: str, offset: int) -> tuple[Place, bytes, int]:
     """The record at `offset`, checked: (place, packed envelope, end of the record). Raises Damaged."""
-    header = record.parse_header(os.pread(fd, record.HEADER_SIZE, offset))
+    header = _header(os.pread(fd, record.HEADER_SIZE, offset), path)
     end = offset + header.size
     if end > os.fstat(fd).st_size:
         raise record.Damaged(f"{path}: truncated")
@@ -232,6 +244,14 @@ def _read_record(fd: int, path: str, offset: int) -> tuple[Place, bytes, int]:
     if not record.intact(header, everything()):
         raise record.Damaged(f"{path}: checksum does not match")
     return Place(path, offset, header.head, header.body, header.envelope), packed, end
+
+
+def _header(raw: bytes, path: str) -> record.RecordHeader:
+    """The header of a record of this file. Raises Damaged and Foreign, which name the file."""
+    try:
+        return record.parse_header(raw)
+    except record.Damaged as problem:
+        raise type(problem)(f"{path}: {problem}") from None
 
 
 def _chunks(fd: int, start: int, end: int, size: int = 1024 * 1024) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ from estafeta.mail import envelope as envelopes
 from estafeta.mail.envelope import Envelope, Recipient
 from estafeta.queue import record
 from estafeta.queue.files import READ_AT_ONCE, MessageFiles
-from estafeta.queue.record import Damaged
+from estafeta.queue.record import Damaged, Foreign
 from estafeta.queue.spool import MessageGone
 
 
@@ -61,3 +61,15 @@ def test_names_are_those_of_the_listing(files: MessageFiles, tmp_path: Path) -> 
     (tmp_path / "deferred/B2.tmp").write_bytes(b"")
     assert sorted(files.names("deferred")) == sorted((name, path) for name, _, path in files.listing("deferred"))
     assert len(list(files.names("deferred"))) == 2
+
+
+def test_mail_of_postfix_is_told_apart_and_named(files: MessageFiles, tmp_path: Path) -> None:
+    _write(tmp_path, b"yyy", "a@x")
+    (tmp_path / "deferred/A/A1").chmod(0o700)  # as somebody may have copied it
+    (tmp_path / "deferred/A/A2").write_bytes(b"CO" + b" " * 40)
+    (tmp_path / "deferred/A/A2").chmod(0o700)
+    assert list(files.foreign("deferred")) == ["deferred/A/A2"]
+    assert list(files.foreign("hold")) == []
+    for read in (files.envelope, files.load):
+        with pytest.raises(Foreign, match="deferred/A/A2: not a queue file of ours"):
+            read("deferred/A/A2")

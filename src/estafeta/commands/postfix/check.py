@@ -15,6 +15,7 @@ from estafeta.config.instance import Config, load_settings
 from estafeta.config.main_cf import ConfigError
 from estafeta.config.master_cf import ServiceEntry, load_services
 from estafeta.daemons.index import LATER, PROGRAMS
+from estafeta.queue.files import MessageFiles
 from estafeta.skeleton import privileges
 from estafeta.skeleton.accept import explain
 
@@ -41,7 +42,7 @@ def check(directory: str, *, report: bool = True) -> bool:
     except (ConfigError, OSError) as reason:
         log.fatal(explain(reason))
         return False
-    for text in (*unheard(conf), *wrong_rights(conf)):
+    for text in (*unheard(conf), *wrong_rights(conf), *mail_of_postfix(conf)):
         log.warning(text)
     for path in sorted(Path(conf.queue_directory, "corrupt").glob("*")):
         log.warning(f"damaged message: {path}: look at it with postcat, then move it back to maildrop or remove it")
@@ -136,6 +137,21 @@ def wrong_folder(folder: Folder) -> Iterator[str]:
     allowed = folder.mode | stat.S_ISGID | stat.S_ISVTX
     if found.st_mode & WRITABLE_BY_OTHERS & ~allowed:
         yield f"group or other writable: {folder.path}: {REMEDY}"
+
+
+def mail_of_postfix(conf: Config) -> Iterator[str]:
+    """What Postfix has left in the queues. We can neither read nor show it, so this is the place to hear of it."""
+    files = MessageFiles(directory=conf.queue_directory, hash_names=(), hash_depth=0)
+    for queue in ("maildrop", "incoming", "active", "deferred", "hold"):
+        try:
+            count = sum(1 for _ in files.foreign(queue))
+        except PermissionError:
+            continue
+        if count:
+            yield (
+                f"{Path(conf.queue_directory, queue)}: {count} {'messages' if count > 1 else 'message'} of Postfix, "
+                "left alone and not shown by mailq: to have them delivered, stop this mail system and start Postfix"
+            )
 
 
 def wrong_files(folder: Folder) -> Iterator[str]:

@@ -79,3 +79,17 @@ def test_a_log_that_goes_nowhere_is_told(tmp_path: Path) -> None:
     assert list(check.unheard(Config.for_test(maillog_file="/var/log/mail.log"), str(path))) == []
     path.write_text("")
     assert list(check.unheard(Config.for_test(), str(path))) == []
+
+
+def test_mail_that_postfix_has_left_is_told(tmp_path: Path) -> None:
+    conf = conf_of(tmp_path)
+    layout.make_missing(conf)
+    assert list(check.mail_of_postfix(conf)) == []
+    (tmp_path / "queue/deferred/7").mkdir()
+    for name in ("74958250470", "77339250473"):
+        (tmp_path / "queue/deferred/7" / name).write_bytes(b"CO" + b" " * 40)
+        (tmp_path / "queue/deferred/7" / name).chmod(0o700)
+    assert list(check.mail_of_postfix(conf)) == [
+        f"{tmp_path}/queue/deferred: 2 messages of Postfix, left alone and not shown by mailq: to have them delivered, "
+        "stop this mail system and start Postfix"
+    ]
