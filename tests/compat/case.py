@@ -7,7 +7,8 @@ A case is a text file. Its first line, a comment, says which rule it shows. Sect
     smtpd_relay_restrictions = reject_unauth_destination
     == master                    lines added to master.cf
     == file transport            a file in /srv/etc; `== map transport`: the same, and postmap makes its index
-    == dns                       NAME TYPE DATA lines for the name server, NAME STATUS for SERVFAIL and the like
+    == dns                       NAME TYPE DATA lines for the name server, NAME STATUS for SERVFAIL and the like,
+                                 NAME TYPE STATUS for one type, NAME flags TC for answers that need TCP
     == hosts                     lines added to /etc/hosts
     == resolv                    lines added to /etc/resolv.conf
     == user antonio              a system user

@@ -385,7 +385,10 @@ def _zone(case: Case) -> dict[str, object]:
                 continue
             records = zone.setdefault(name, {})
             assert isinstance(records, dict)
-            records.setdefault(kind, []).append(data[0])
+            if data[0] in ("SERVFAIL", "REFUSED", "NXDOMAIN", "TIMEOUT"):
+                records[kind] = data[0]
+            else:
+                records.setdefault(kind, []).append(data[0])
     return zone
 
 

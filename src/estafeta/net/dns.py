@@ -19,7 +19,7 @@ from estafeta.base import log
 from estafeta.base.networks import number_of, text_of
 from estafeta.net import dns_transport
 from estafeta.net.dns_cache import DnsCache
-from estafeta.net.dns_message import MOST_CNAMES, Reply
+from estafeta.net.dns_message import MOST_CNAMES, MOST_RECORDS, Reply
 from estafeta.net.dns_names import (
     Answer,
     BadAnswer,
@@ -326,6 +326,11 @@ class Resolver:
                 continue
             if reply.rcode == dns.rcode.NXDOMAIN:
                 raise self._keep(NoSuchDomain(name, rrtype), ttl)
+            if reply.dropped:
+                log.warning(
+                    f"DNS record count limit ({MOST_RECORDS}) exceeded -- dropping excess record(s) after "
+                    f"qname={name} qtype={rrtype}"
+                )
             if not reply.records:
                 raise self._keep(NoData(name, rrtype), ttl)
             answer = Answer(name, reply.canonical, rrtype, tuple(reply.records), ttl, secure)

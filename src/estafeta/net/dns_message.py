@@ -61,6 +61,8 @@ class Reply:
     ttl: int = 0
     records: list[str] = field(default_factory=list)
     loop: bool = False
+    dropped: bool = False
+    """There were more records than MOST_RECORDS."""
 
 
 def question(number: int, name: str, rrtype: str, *, edns: bool = True) -> bytes:
@@ -154,6 +156,7 @@ def _collect(message: dns.message.Message, name: str, kind: dns.rdatatype.RdataT
         found = sets.get((at, kind))
         if found is not None:
             reply.records = [text for rdata in list(found)[:MOST_RECORDS] if (text := _text(rdata)) is not None]
+            reply.dropped = len(found) > MOST_RECORDS
             reply.ttl = found.ttl if ttl is None else min(ttl, found.ttl)
             reply.canonical = _name_text(at)
             return

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import ipaddress
 import os
 import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from estafeta.base import log
-from estafeta.net.dns import BadName, DnsError, Resolver
+from estafeta.net.dns import DnsError, Resolver
 from estafeta.net.stream import LineTooLong, PeerGone, Stream
 from estafeta.wire.policy import MOST_BYTES, BadAnswer, parse_answer
 
@@ -51,7 +51,7 @@ class PolicyService:
     @property
     def name(self) -> str:
         """The server as log lines have it."""
-        return self.path or f"{self.host}:{self.port}"
+        return self.endpoint.partition(":")[2]
 
 
 class _Line:
@@ -77,9 +77,11 @@ class _Line:
 class PolicyClient:
     """All connections of this process to one server."""
 
-    def __init__(self, service: PolicyService, resolver: Resolver) -> None:
+    def __init__(self, service: PolicyService, resolver: Resolver, *, family: int = 0) -> None:
+        """`family`: 4 or 6 if the server's host may have addresses of that kind only, 0 for both."""
         self.service = service
         self._resolver = resolver
+        self._family = family
         self._idle: list[_Line] = []
         """Longest unused first."""
         self._sweeping: asyncio.TimerHandle | None = None
@@ -91,19 +93,23 @@ class PolicyClient:
         for attempt in range(service.try_limit):
             if attempt:
                 await asyncio.sleep(service.retry_delay)
+            hung_up = False
             try:
                 return await self._once(request, owner)
             except BadAnswer as problem:
                 log.warning(f"{problem} in input from {service.name}")
-                why = CONFUSED
+                why, hung_up = CONFUSED, True
             except (PeerGone, LineTooLong):
-                why = CONFUSED
+                why, hung_up = CONFUSED, True
             except TimeoutError:
                 why = os.strerror(errno.ETIMEDOUT)
             except OSError as error:
                 why = os.strerror(error.errno) if error.errno else str(error)
+                hung_up = error.errno == errno.ENOENT
                 log.warning(f"connect to {service.name}: {why}")
-        log.warning(f"problem talking to server {service.name}: {why}")
+            # A server that is just being started anew is worth this line only if that does not pass.
+            if not hung_up or attempt + 1 == service.try_limit:
+                log.warning(f"problem talking to server {service.name}: {why}")
         raise PolicyDown(why)
 
     async def _once(self, request: bytes, owner: object) -> str:
@@ -148,20 +154,26 @@ class PolicyClient:
         if service.path:
             _, stream = await loop.create_unix_connection(Stream, service.path)
         else:
-            _, stream = await loop.create_connection(Stream, await self._address(), service.port)
+            stream = await self._reach(await self._addresses())
         stream.timeout = service.timeout
         return _Line(stream, loop.time())
 
-    async def _address(self) -> str:
-        """The first address of the server's host."""
+    async def _reach(self, addresses: Sequence[str]) -> Stream:
+        """The first of the addresses that answers. Raises OSError, of the last."""
+        loop, port = asyncio.get_running_loop(), self.service.port
+        for address in addresses[:-1]:
+            try:
+                return (await loop.create_connection(Stream, address, port))[1]
+            except OSError:
+                continue
+        return (await loop.create_connection(Stream, addresses[-1], port))[1]
+
+    async def _addresses(self) -> list[str]:
+        """Those of the server's host, at least one."""
         host = self.service.host
         try:
-            return str(ipaddress.ip_address(host))
-        except ValueError:
-            pass
-        try:
-            return (await self._resolver.native(host, family=4))[0]
-        except (DnsError, BadName) as error:
+            return await self._resolver.native(host, family=self._family)
+        except DnsError as error:
             raise OSError(f"host {host}: {error}") from None
 
     async def _over(self, line: _Line, request: bytes, owner: object) -> str:

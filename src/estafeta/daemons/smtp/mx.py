@@ -157,6 +157,10 @@ class Directory:
         if mine is not None:
             # We are an exchanger of this domain ourselves: only better ones may get the mail. RFC 5321 5.1.
             found = [server for server in found if server.preference < mine]
+            if not found and exchangers[0].preference < mine:
+                # There are better ones, whose addresses cannot be found just now: this mail does not circle, it waits.
+                text = f"unable to find primary relay for {destination.host}"
+                raise SiteError(Failure("4.4.4", text, throttle=True))
             if not found:
                 raise LoopsBack(_loops(destination.host))
         return self._order(found)
@@ -242,22 +246,21 @@ class Directory:
         return canonical if self._settings.cname_overrides or secure else host
 
     async def _ask(self, how: _Lookup, host: str, *, native: bool = False) -> tuple[list[str], Failure | None]:
-        """Every family in turn; the last failure counts, as soft if any was."""
+        """Every family in turn; the last failure counts, but what is only unknown more than what is denied."""
         found: list[str] = []
-        failure: Failure | None = None
-        later = False
+        denied: Failure | None = None
+        unknown: Failure | None = None
         for family in self._settings.families:
             try:
                 found += await how(host, family=family)
-            except (NoSuchDomain, NoData, BadName) as error:
-                failure = Failure("5.4.4", _native_text(host, error) if native else str(error), hard=True)
             except DnsError as error:
                 text = _native_text(host, error) if native else str(error)
-                failure = Failure("4.4.4", text, throttle=True) if native else _later(error)
-                later = True
-        if failure is not None and later and failure.hard:
-            failure = _as_soft(failure)
-        return found, failure
+                # A loop of aliases is nobody's address, and stays so.
+                if isinstance(error, NoSuchDomain | NoData | BadName) or (isinstance(error, BadAnswer) and not native):
+                    denied = Failure("5.4.4", text, hard=True)
+                else:
+                    unknown = Failure("4.4.4", text, throttle=True) if native else _later(error)
+        return found, unknown or denied
 
     def _order(self, servers: list[Server]) -> list[Server]:
         """By preference; equal ones by chance, or the preferred protocol first."""

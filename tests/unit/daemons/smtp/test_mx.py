@@ -25,6 +25,9 @@ MX = {
     "half.test": [Mx(10, "down.test"), Mx(20, "a.test")],
     "many.test": [Mx(1, "many-addresses.test")],
     "both.test": [Mx(1, "dual.test")],
+    "better_gone.test": [Mx(10, "nx.test"), Mx(20, "me.test")],
+    "better_sick.test": [Mx(10, "down.test"), Mx(20, "me.test")],
+    "circle.test": [Mx(10, "loop.test")],
 }
 SRV = {
     "srv.test": [Srv(20, 0, 26, "c.test"), Srv(10, 1, 587, "a.test"), Srv(10, 9, 588, "b.test")],
@@ -63,8 +66,10 @@ class Names:
 
     async def addresses(self, host: str, *, family: int = 0) -> list[str]:
         rrtype, table = {4: ("A", A), 6: ("AAAA", AAAA)}[family]
-        if host == "down.test":
+        if host == "down.test" or f"{rrtype} {host}" == "A down4.test":
             raise DnsDown(host, rrtype)
+        if host == "loop.test":
+            raise BadAnswer(host, rrtype, f"Name server loop for {host}")
         if host in table:
             return table[host]
         raise NoData(host, rrtype) if host in A or host == "nodata.test" else NoSuchDomain(host, rrtype)
@@ -135,6 +140,24 @@ def test_only_servers_better_than_ourselves() -> None:
 def test_loops_back(domain: str) -> None:
     failure = refusal(domain)
     assert (failure.hard, failure.dsn, failure.text) == (True, "5.4.6", f"mail for {domain} loops back to myself")
+
+
+@pytest.mark.parametrize("domain", ["better_gone.test", "better_sick.test"])
+def test_mail_for_a_better_exchanger_that_cannot_be_found_waits(domain: str) -> None:
+    failure = refusal(domain)
+    assert (failure.hard, failure.dsn) == (False, "4.4.4")
+    assert failure.text == f"unable to find primary relay for {domain}"
+
+
+def test_what_is_unknown_of_one_family_is_told_rather_than_what_the_other_lacks() -> None:
+    failure = refusal("down4.test", families=(4, 6), literal=True)
+    assert (failure.hard, failure.dsn) == (False, "4.4.3")
+    assert "type=A:" in failure.text
+
+
+def test_an_exchanger_whose_aliases_go_round_is_refused() -> None:
+    failure = refusal("circle.test")
+    assert (failure.hard, failure.dsn, failure.text) == (True, "5.4.4", "Name server loop for loop.test")
 
 
 def test_no_loop_on_another_port_or_over_lmtp() -> None:
