@@ -124,6 +124,28 @@ def test_no_server_at_all(tmp_path: Path) -> None:
     asyncio.run(whole())
 
 
+def test_every_address_of_the_host_is_tried() -> None:
+    async def whole() -> None:
+        server = PolicyServer(parse_rules([]))
+        listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+        port = listening.sockets[0].getsockname()[1]
+        service = PolicyService(f"inet:policy.test:{port}", "", **SETTINGS | {"host": "policy.test", "port": port})
+        client = PolicyClient(service, Hosts(), family=4)
+        assert await client.ask(request(), Letter()) == "DUNNO"
+        client.close()
+        listening.close()
+
+    asyncio.run(asyncio.wait_for(whole(), 30))
+
+
+class Hosts(Resolver):
+    """Knows one host, whose first address has no policy server."""
+
+    async def native(self, host: str, *, family: int = 0) -> list[str]:
+        assert (host, family) == ("policy.test", 4)
+        return ["127.0.0.3", "127.0.0.1"]
+
+
 def test_many_requests_leave_one_timer(tmp_path: Path) -> None:
     """A request that left a timer for five minutes would be hundreds of thousands on a busy server."""
 

@@ -7,11 +7,10 @@ compute for each client or message is computed here.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from estafeta.base import log, verbose
 from estafeta.config.instance import Config, changed
-from estafeta.config.interfaces import local_addresses
 from estafeta.config.kinds import parse_words
 from estafeta.config.main_cf import ConfigError
 from estafeta.daemons.smtpd.footer import Dressing
@@ -37,6 +36,7 @@ from estafeta.net.peer import Peers
 from estafeta.net.policy_client import PolicyClient, PolicyService
 from estafeta.net.tls.identity import Read
 from estafeta.net.tls.server import read_file
+from estafeta.routing.domains import own_addresses
 from estafeta.services.flush import FlushClient
 from estafeta.services.postmaster import Postmaster
 from estafeta.services.verify import ProbeSender, Verifier
@@ -78,14 +78,8 @@ _NO_CONTROLS = bytes(0x20 if byte < 0x20 or byte == 0x7F else byte for byte in r
 _NO_8BIT = bytes(byte if byte < 0x80 else 0x20 for byte in range(256))
 
 
-def own_addresses(interfaces: Sequence[str]) -> frozenset[str]:
-    """The addresses of this host that permit_inet_interfaces means."""
-    if any(word.lower() in ("all", "loopback-only") for word in interfaces):
-        try:
-            return frozenset(str(entry.address) for entry in local_addresses())
-        except OSError as error:
-            log.warning(f"cannot find out this host's addresses: {error}: permit_inet_interfaces will not know them")
-    return frozenset(interfaces)
+def _texts(addresses: Iterable[object]) -> frozenset[str]:
+    return frozenset(map(str, addresses))
 
 
 class OpenRelay(ConfigError):
@@ -108,6 +102,11 @@ class Policy:
         self._classes: dict[str, Steps] = {}
         self._outdated: set[str] = set()
         check_tempfail_actions(conf)
+        self.ipv6 = any(word.lower() in ("all", "ipv6") for word in conf.inet_protocols)
+        """Whether a client may have an IPv6 address."""
+        ipv4 = any(word.lower() in ("all", "ipv4") for word in conf.inet_protocols)
+        self.family = 0 if ipv4 and self.ipv6 else 6 if self.ipv6 else 4
+        """Of hosts that this one connects to: 4 or 6, 0 for both."""
         self.dns_lists = DnsLists(resolver)
         self.rbl_replies = RblReplies(conf)
         self.value_lists: dict[tuple[str, str], Steps] = {}
@@ -178,8 +177,6 @@ class Policy:
         self.odd_bytes = "strict" if conf.smtputf8_enable else "surrogateescape"
         """What decoding a line does with bytes that are not UTF-8: refused, or kept as in the days before RFC 6531."""
         self.verp_clients = self._clients("smtpd_authorized_verp_clients")
-        self.ipv6 = any(word.lower() in ("all", "ipv6") for word in conf.inet_protocols)
-        """Whether a client may have an IPv6 address."""
         self.xclient_hosts = self._clients("smtpd_authorized_xclient_hosts")
         self.xforward_hosts = self._clients("smtpd_authorized_xforward_hosts")
         self.watch = self._clients("debug_peer_list")
@@ -191,8 +188,10 @@ class Policy:
             else None
         )
         """Permissions that are logged; None for none."""
-        self.own_addresses = own_addresses(conf.inet_interfaces)
+        self.own_addresses = _texts(own_addresses(conf.inet_interfaces, (), conf.inet_protocols))
         """Clients with one of these addresses are this host itself."""
+        self.mail_addresses = self.own_addresses | _texts(own_addresses((), conf.proxy_interfaces, conf.inet_protocols))
+        """Where mail for this host may be sent to: the same, and what a proxy before it has."""
         self.greeting = f"220 {conf.smtpd_banner}\r\n".encode("utf-8", "surrogateescape")
         self.helo_reply = f"250 {conf.myhostname}\r\n".encode()
 
@@ -250,7 +249,7 @@ class Policy:
         """The connections to a policy server, shared by all restrictions that name it with the same settings."""
         client = self._policy_clients.get(service)
         if client is None:
-            client = self._policy_clients[service] = PolicyClient(service, self.resolver)
+            client = self._policy_clients[service] = PolicyClient(service, self.resolver, family=self.family)
         return client
 
     def hang_up(self) -> None:

@@ -84,4 +84,4 @@ async def _is_this_host(check: Check, host: str) -> bool:
     if (await policy.resolve(f"postmaster@{host}")).address_class == "local":
         return True
     addresses = await _addresses(check, host)
-    return any(one in policy.own_addresses or one in policy.conf.proxy_interfaces for one in addresses)
+    return not policy.mail_addresses.isdisjoint(addresses)
