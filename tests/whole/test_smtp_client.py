@@ -220,6 +220,19 @@ def test_a_bind_address_that_is_none_makes_mail_wait(tmp_path: Path) -> None:
     assert texts([outcome]) == [(Deferred, "4.4.0", "server configuration error")]
 
 
+def test_a_slip_in_a_list_of_next_hops_or_fallbacks_returns_nothing(tmp_path: Path) -> None:
+    """The good places are tried; where none takes the mail, it waits until the slip is mended."""
+
+    async def scene(client: Client, sink: SmtpSink) -> None:
+        good = await client.deliver(f"[127.0.0.1, [127.0.0.1]:{sink.port}", "a@b.example")
+        bad = await client.deliver("[127.0.0.1, bad..example", "a@b.example")
+        gone = await client.deliver("[127.0.0.1]:0 [nowhere.invalid]", "a@b.example")
+        assert [type(answer.outcomes[0]) for answer in (good, bad, gone)] == [Sent, Deferred, Deferred]
+        assert "Server configuration error: bad port number '0'" in texts(gone.outcomes)[0][2]
+
+    talk(tmp_path, scene, smtp_host_lookup="native")
+
+
 def test_greeting_5xx_is_final_when_not_skipped(tmp_path: Path) -> None:
     (outcome,) = one(tmp_path, {"CONNECT": "554 5.7.1 away"}, smtp_skip_5xx_greeting="no")
     assert texts([outcome]) == [(Bounced, "5.7.1", REFUSED + "554 5.7.1 away")]

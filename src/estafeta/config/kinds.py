@@ -123,7 +123,7 @@ def words(
 
     `least` 1 for a list that may not be empty; `among` names the only words that may be in it, in any case.
     """
-    parse = _words_among(among.split()) if among else _words_parser if least else parse_words
+    parse = _words_among(among.split(), least) if among else _words_parser if least else parse_words
     return cast("tuple[str, ...]", Parameter("words", default, text, parse, True, pending, obsolete, name))
 
 
@@ -169,6 +169,9 @@ def parse_flag(value: str) -> bool:
     raise ValueError(f"bad boolean value {value!r}: write yes or no")
 
 
+MOST_SECONDS = 0x7FFF_FFFF
+"""The longest time that Postfix takes, 68 years. What is longer is a slip."""
+
 UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -179,6 +182,8 @@ def parse_seconds(value: str, default_unit: str = "s") -> int:
         number, unit = value[:-1], value[-1].lower()
     if not (number.isascii() and number.isdigit()):
         raise ValueError(f"bad time {value!r}: write a number with s, m, h, d or w, as in 30m")
+    if len(number.lstrip("0")) > 10 or int(number) * UNIT_SECONDS[unit] > MOST_SECONDS:
+        raise ValueError(f"bad time {value!r}: {MOST_SECONDS} seconds are the most")
     return int(number) * UNIT_SECONDS[unit]
 
 
@@ -258,9 +263,11 @@ def _seconds_parser(default: str, least: int, most: int) -> Callable[[str], int]
     return parse
 
 
-def _words_among(known: list[str]) -> Callable[[str], tuple[str, ...]]:
+def _words_among(known: list[str], least: int) -> Callable[[str], tuple[str, ...]]:
+    split = _words_parser if least else parse_words
+
     def parse(value: str) -> tuple[str, ...]:
-        found = tuple(word.lower() for word in _words_parser(value))
+        found = tuple(word.lower() for word in split(value))
         for word in found:
             if word not in known:
                 raise ValueError(f"unknown word {word!r} in {value!r}: the words are {', '.join(known)}")

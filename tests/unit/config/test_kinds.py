@@ -50,7 +50,13 @@ def test_seconds_without_a_unit_take_that_of_the_default(default: str, value: st
 
 def test_seconds_keep_to_their_limits() -> None:
     declared = seconds("1s", TEXT, least=1, most=10)
-    for value, reason in (("0", "too short"), ("11s", "too long"), ("-1", "bad time"), ("1x", "bad time")):
+    for value, reason in (
+        ("0", "too short"),
+        ("11s", "too long"),
+        ("-1", "bad time"),
+        ("1x", "bad time"),
+        ("9999w", "the most"),
+    ):
         with pytest.raises(ValueError, match=reason):
             parse(declared, value)
 

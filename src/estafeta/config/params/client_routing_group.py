@@ -49,6 +49,7 @@ class ClientRoutingGroup(Group):
     dns_resolver_options = words(
         "",
         "Resolver options for server lookups: res_defnames and res_dnsrch, which complete short names.",
+        among="res_defnames res_dnsrch",
     )
     dns_reply_filter = words(
         "",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,13 +67,13 @@ class Limits:
 
     @classmethod
     def of(cls, conf: Any, transport: str, processes: int) -> Limits:
-        """As main.cf sets them. Raises ValueError for a feedback that is none."""
+        """As main.cf sets them; a feedback that is none counts as its default (`bad_feedback` tells of it)."""
         its = conf.transport(transport)
         limits = cls(
             initial_concurrency=its.initial_destination_concurrency,
             concurrency=its.destination_concurrency_limit,
-            positive=feedback(its.destination_concurrency_positive_feedback),
-            negative=feedback(its.destination_concurrency_negative_feedback),
+            positive=_feedback_of(conf, transport, POSITIVE)[0],
+            negative=_feedback_of(conf, transport, NEGATIVE)[0],
             failed_cohorts=its.destination_concurrency_failed_cohort_limit,
             recipients=its.destination_recipient_limit,
             rate_delay=its.destination_rate_delay,
@@ -93,13 +93,38 @@ class Limits:
         return limits
 
 
+POSITIVE, NEGATIVE = "destination_concurrency_positive_feedback", "destination_concurrency_negative_feedback"
+DEFAULT_FEEDBACK = "1"
+
+
+def _feedback_of(conf: Any, transport: str, member: str) -> tuple[Feedback, str, str]:
+    """A transport's feedback, the parameter that sets it, and what is wrong with its value, if something is."""
+    text: str = getattr(conf.transport(transport), member)
+    own = f"{transport}_{member}"
+    name = own if conf.is_set(own) else f"default_{member}"
+    try:
+        return feedback(text), name, ""
+    except ValueError as error:
+        return feedback(DEFAULT_FEEDBACK), name, f"{name}: ignoring malformed or unreasonable feedback: {text}: {error}"
+
+
+def bad_feedback(conf: Any, transports: Iterable[str]) -> list[str]:
+    """What is wrong with the feedback of these transports, with file, line and remedy: no reason to stop all mail."""
+    wrong = {}
+    for transport in transports:
+        for member in (POSITIVE, NEGATIVE):
+            _, name, trouble = _feedback_of(conf, transport, member)
+            if trouble:
+                wrong[name] = f"{conf.origin(name)}: {trouble}"
+    return list(wrong.values())
+
+
 def log_feedback(conf: Any, transport: str) -> None:
     """destination_concurrency_feedback_debug: what a transport's feedback is, and what it gives at the concurrency
     that destinations begin with."""
     its, at = conf.transport(transport), conf.initial_destination_concurrency
-    for sign in ("positive", "negative"):
-        member = f"destination_concurrency_{sign}_feedback"
-        text: str = getattr(its, member)
-        name = f"{transport}_{member}" if conf.is_set(f"{transport}_{member}") else f"default_{member}"
+    for member in (POSITIVE, NEGATIVE):
+        form, name, trouble = _feedback_of(conf, transport, member)
+        text: str = DEFAULT_FEEDBACK if trouble else getattr(its, member)
         kind = 2 if "sqrt" in text else 1 if "/" in text else 0
-        log.info(f"{transport}: {name} feedback type {kind} value at {at}: {feedback(text)(at):g}")
+        log.info(f"{transport}: {name} feedback type {kind} value at {at}: {form(at):g}")

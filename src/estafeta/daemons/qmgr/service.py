@@ -24,7 +24,7 @@ from estafeta.daemons.qmgr.control import QueueControl
 from estafeta.daemons.qmgr.departure import Departure
 from estafeta.daemons.qmgr.finish import Asks, Finish
 from estafeta.daemons.qmgr.flush_notes import FlushNotes
-from estafeta.daemons.qmgr.limits import Limits
+from estafeta.daemons.qmgr.limits import bad_feedback
 from estafeta.daemons.qmgr.message import Message
 from estafeta.daemons.qmgr.resubmit import resubmit
 from estafeta.net.frames import Frames
@@ -76,10 +76,8 @@ class QmgrService(Service):
             log.warning("support for the name old name (nqmgr) will be removed from Postfix")
         if self.conf.bounce_queue_lifetime > self.conf.maximal_queue_lifetime:
             log.warning("bounce_queue_lifetime is larger than maximal_queue_lifetime - adjusting bounce_queue_lifetime")
-        for entry in self.context.entries:
-            Limits.of(
-                self.conf, entry.name, entry.maxproc
-            )  # a bad value is to be heard of now, not with the first mail
+        for trouble in bad_feedback(self.conf, [entry.name for entry in self.context.entries]):
+            log.warning(trouble)  # now, not with the first mail
         overrides = self.context.overrides_of(self.conf.rewrite_service_name)
         self._routing = Routing.open(self.conf, overrides)
         self._probe_routing = Routing.open_for_probes(self.conf, overrides) or self._routing

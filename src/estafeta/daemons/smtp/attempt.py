@@ -107,29 +107,34 @@ class Attempt:
     # --- where to
 
     async def _places(self, nexthop: str) -> None:
-        office, letter = self._office, self._letter
-        try:
-            destinations = parse_nexthop(nexthop, lmtp=office.manner.lmtp, port=office.port, ports=office.ports)
-            fallback = self._fallback(destinations)
-        except NexthopError as error:
-            log.warning(
-                f"{letter.delivery.queue_id}: next hop {nexthop!r}: {error}; correct the transport or relayhost setting"
-            )
-            letter.fail_all(Failure("4.3.5", f"Server configuration error: {error}"))
-            return
-        for place in (*destinations, *fallback):
+        letter = self._letter
+        places, slip = self._destinations(nexthop, nexthop, "correct the transport or relayhost setting")
+        if self._office.fallback:
+            setting = "lmtp_fallback_relay" if self._office.manner.lmtp else "smtp_fallback_relay"
+            more, another = self._destinations(" ".join(self._office.fallback), nexthop, f"correct {setting}")
+            places += [place for place in more if place not in places]
+            slip = slip or another
+        for place in places:
             await self._place(place, nexthop)
             if not letter.left:
                 return
-        # What no server could be found for is final only now that all places are exhausted.
+        # What no server could be found for is final only now that all places are exhausted, and all were places:
+        # where the administrator made a slip, nobody knows who would have taken the mail.
+        for index in letter.left if slip is not None else ():
+            known = letter.trouble.get(index)
+            if known is None or known.hard:
+                letter.trouble[index] = Failure("4.3.5", f"Server configuration error: {slip}")
 
-    def _fallback(self, before: list[Destination]) -> list[Destination]:
-        """The fallback relays, without those that are the destination itself."""
-        office = self._office
-        if not office.fallback:
-            return []
-        places = parse_nexthop(" ".join(office.fallback), lmtp=office.manner.lmtp, port=office.port, ports=office.ports)
-        return [place for place in places if place not in before]
+    def _destinations(self, text: str, nexthop: str, remedy: str) -> tuple[list[Destination], NexthopError | None]:
+        """The places that a list names, and the first of the slips in it, which are warned about."""
+        office, queue_id = self._office, self._letter.delivery.queue_id
+        try:
+            places, slips = parse_nexthop(text, lmtp=office.manner.lmtp, port=office.port, ports=office.ports)
+        except NexthopError as slip:
+            places, slips = [], [slip]
+        for each in slips:
+            log.warning(f"{queue_id}: next hop {nexthop!r}: {each}; {remedy}")
+        return places, slips[0] if slips else None
 
     async def _place(self, place: Destination, nexthop: str) -> None:
         letter, office = self._letter, self._office

@@ -34,6 +34,13 @@ class Habits:
         self._discard = _upper(settings.discard_ehlo_keywords)
         self._discard_maps = Maps.open(settings.discard_ehlo_keyword_address_maps, name=f"{keywords}_address_maps")
         self._workarounds = settings.pix_workarounds
+        where = conf.origin(f"{client}_pix_workarounds")
+        for word in settings.pix_workarounds:
+            if word.lower() not in PIX:
+                log.warning(
+                    f"{where}: {client}_pix_workarounds: unknown word {word!r}, it has no effect: the words are "
+                    f"{', '.join(sorted(PIX))}"
+                )
         self._workaround_maps = Maps.open(settings.pix_workaround_maps, name=f"{client}_pix_workaround_maps")
         self._threshold = settings.pix_workaround_threshold_time
         self._replies = Maps.open(settings.reply_filter, name=f"{client}_reply_filter")

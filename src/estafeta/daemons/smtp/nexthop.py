@@ -35,9 +35,12 @@ class Destination:
     """The service as written (smtp_tcp_port where none is), for SRV look-ups; empty for a name in brackets."""
 
 
-def parse_nexthop(nexthop: str, *, lmtp: bool, port: str, ports: Mapping[str, int]) -> list[Destination]:
-    """The places, in the order in which they are to be tried. Raises NexthopError.
+def parse_nexthop(
+    nexthop: str, *, lmtp: bool, port: str, ports: Mapping[str, int]
+) -> tuple[list[Destination], list[NexthopError]]:
+    """The places, in the order in which they are to be tried, and what is wrong with members that name none.
 
+    Raises NexthopError if there is no member, or too many.
     `port` is smtp_tcp_port or lmtp_tcp_port; `ports` gives numbers of service names (known_tcp_ports).
     """
     members = nexthop.replace(",", " ").split()
@@ -45,7 +48,14 @@ def parse_nexthop(nexthop: str, *, lmtp: bool, port: str, ports: Mapping[str, in
         raise NexthopError("the next hop is empty: name a domain, a [host] or a list of them")
     if len(members) > MOST_DESTINATIONS:
         raise NexthopError(f"more than {MOST_DESTINATIONS} destinations in one next hop")
-    return [_parse(member, lmtp, port, ports) for member in members]
+    places: list[Destination] = []
+    slips: list[NexthopError] = []
+    for member in members:
+        try:
+            places.append(_parse(member, lmtp, port, ports))
+        except NexthopError as slip:
+            slips.append(slip)
+    return places, slips
 
 
 def _parse(member: str, lmtp: bool, port: str, ports: Mapping[str, int]) -> Destination:

@@ -5,7 +5,7 @@ import pytest
 from tests.talk.stage import logged
 
 from estafeta.config.instance import Config
-from estafeta.daemons.qmgr.limits import Limits, feedback, log_feedback
+from estafeta.daemons.qmgr.limits import Limits, bad_feedback, feedback, log_feedback
 from estafeta.daemons.qmgr.schedule import Entry, Job, Transport
 
 
@@ -105,6 +105,22 @@ def test_feedback_forms(text: str, at_4: float) -> None:
 def test_bad_feedback_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="bad concurrency feedback"):
         feedback(text)
+
+
+def test_bad_feedback_is_told_with_its_line_and_counts_as_the_default() -> None:
+    """qmgr must not end for it: all mail would stand still."""
+    conf = Config.for_test(
+        default_destination_concurrency_positive_feedback="2/", slow_destination_concurrency_negative_feedback="bogus"
+    )
+    limits = Limits.of(conf, "slow", 0)
+    assert (limits.positive(4), limits.negative(4)) == (1, 1)
+    told = bad_feedback(conf, ["smtp", "slow"])
+    assert [text.partition(": bad")[0] for text in told] == [
+        "built-in default: default_destination_concurrency_positive_feedback: "
+        "ignoring malformed or unreasonable feedback: 2/",
+        "built-in default: slow_destination_concurrency_negative_feedback: "
+        "ignoring malformed or unreasonable feedback: bogus",
+    ]
 
 
 def fail_until_dead(post: Post) -> tuple[int, list[Entry]]:

@@ -65,6 +65,12 @@ def test_workarounds() -> None:
     assert workarounds(habits(smtp_pix_workaround_maps="static:DELAY_dotcrlf, odd")) == {"delay_dotcrlf"}
 
 
+def test_a_workaround_that_is_none_is_told(said: list[str]) -> None:
+    assert workarounds(habits(smtp_pix_workarounds="delay_dotcrlf, bogus")) == {"delay_dotcrlf"}
+    assert len(said) == 1
+    assert "smtp_pix_workarounds: unknown word 'bogus', it has no effect" in said[0]
+
+
 def test_replies_are_left_alone_without_a_filter() -> None:
     assert habits().rewriting("mx[1]:25") is None
 

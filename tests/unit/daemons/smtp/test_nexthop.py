@@ -10,11 +10,17 @@ PORTS = known_ports(["lmtp=24", "smtp=25", "smtps=submissions=465", "odd", "x=y"
 
 
 def smtp(text: str) -> list[Destination]:
-    return parse_nexthop(text, lmtp=False, port="smtp", ports=PORTS)
+    places, slips = parse_nexthop(text, lmtp=False, port="smtp", ports=PORTS)
+    if slips:
+        raise slips[0]
+    return places
 
 
 def lmtp(text: str) -> list[Destination]:
-    return parse_nexthop(text, lmtp=True, port="24", ports=PORTS)
+    places, slips = parse_nexthop(text, lmtp=True, port="24", ports=PORTS)
+    if slips:
+        raise slips[0]
+    return places
 
 
 def test_domain() -> None:
@@ -49,6 +55,12 @@ def test_several() -> None:
         "b.example",
         "c.example",
     ]
+
+
+def test_a_slip_in_a_list_leaves_the_others() -> None:
+    places, slips = parse_nexthop("[a.example b.example, [c.example]:0 d.example", lmtp=False, port="25", ports={})
+    assert [each.host for each in places] == ["b.example", "d.example"]
+    assert [str(slip)[:24] for slip in slips] == ["invalid destination '[a.", "bad port number '0'"]
 
 
 def test_lmtp() -> None:
