@@ -12,6 +12,7 @@ from typing import Protocol, cast
 from weakref import WeakValueDictionary
 
 from estafeta.base import log, verbose
+from estafeta.base.suggest import did_you_mean
 from estafeta.tables import settings
 from estafeta.tables.table import Flags, Table, TableError
 
@@ -41,6 +42,9 @@ TYPES: dict[str, str] = {
     "unionmap": "estafeta.tables.combined:UnionTable",
     "unix": "estafeta.tables.unix:UnixTable",
 }
+
+LATER = frozenset({"ldap", "memcache", "mongodb", "mysql", "pgsql", "sqlite"})
+"""Types of Postfix that do not exist here yet."""
 
 TRANSPARENT = ("proxy", "proxywrite")
 """`proxy:hash:/x` is `hash:/x`: Postfix asks proxymap(8) to open it; here the process opens it itself."""
@@ -104,7 +108,10 @@ def _check_approved(spec: str, table: str) -> None:
 
 def _opener(kind: str, spec: str) -> Opener:
     if kind not in TYPES:
-        known = " ".join(sorted(TYPES))
-        raise TableError(f"unsupported dictionary type: {kind}", f"{spec} must begin with one of: {known}")
+        if kind in LATER:
+            remedy = f"{spec}: tables in databases do not exist yet: write what it holds into a file, for hash:"
+        else:
+            remedy = f"{spec} must begin with one of: {' '.join(sorted(TYPES))}{did_you_mean(kind, TYPES)}"
+        raise TableError(f"unsupported dictionary type: {kind}", remedy)
     module, _, attribute = TYPES[kind].partition(":")
     return cast(Opener, getattr(import_module(module), attribute))

@@ -69,6 +69,18 @@ def test_strict_opening_raises() -> None:
         Maps.open(["nosuch:x"], name="test_maps", strict=True)
 
 
+@pytest.mark.parametrize(
+    "spec, remedy",
+    [
+        ("hsah:/x", r"must begin with one of: .*: did you mean hash\?"),
+        ("mysql:/x", "tables in databases do not exist yet"),
+    ],
+)
+def test_a_type_that_does_not_exist_comes_with_a_remedy(spec: str, remedy: str) -> None:
+    with pytest.raises(TableError, match=remedy):
+        Maps.open([spec], name="test_maps", strict=True)
+
+
 @pytest.mark.parametrize("kind", ["texthash", "regexp", "pcre", "cidr"])
 def test_changed_file_is_picked_up_after_a_second(kind: str, tmp_path: Path, clock: Any) -> None:
     path = tmp_path / "t"

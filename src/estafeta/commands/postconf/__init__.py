@@ -85,12 +85,12 @@ def _show(request: Request, directory: str, warn: changes.Warn) -> None:
     findings = checks.Findings()
     if not defaults:
         findings = checks.examine(found.texts, found.rows, found.master.path, of_services=of_services)
-        for text in checks.comment_findings(found.texts) + findings.undefined:
+        for text in (*checks.comment_findings(found.texts), *map(str, findings.undefined)):
             warn(text)
     for line in services.show(request, found) if of_services else parameters.show(request, found, findings):
         print(line)
-    for text in findings.unused:
-        warn(text)
+    for finding in findings.unused:
+        warn(str(finding))
 
 
 def _show_features(request: Request, warn: changes.Warn) -> int:

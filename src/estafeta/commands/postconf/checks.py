@@ -76,12 +76,27 @@ def settings_of(row: Row) -> dict[str, str]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that looks mistyped; as text it is what postconf prints."""
+
+    path: str
+    said: str
+    setting: str
+    """The parameter in whose line it is."""
+    name: str = ""
+    """The name that nobody knows, if it is one."""
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.said}"
+
+
 @dataclass(slots=True)
 class Findings:
     """Warnings in the order in which postconf prints them, and the administrator's own names that are in use."""
 
-    undefined: list[str] = field(default_factory=list)
-    unused: list[str] = field(default_factory=list)
+    undefined: list[Finding] = field(default_factory=list)
+    unused: list[Finding] = field(default_factory=list)
     user_names: set[str] = field(default_factory=set)
 
 
@@ -97,18 +112,18 @@ def examine(texts: Texts, rows: list[Row], master_path: str, *, of_services: boo
         seen = set(_references(own, texts, known | set(own), master_path, findings))
         used |= seen
         findings.unused += [
-            f"{master_path}: unused parameter: {name}={value}"
+            Finding(master_path, f"unused parameter: {name}={value}", name, name)
             for name, value in own.items()
             if name not in builtin_names() and name not in service and name not in seen
         ]
     findings.user_names = {name for name in values if name in used} - builtin_names() - set(service)
     in_main = [] if of_services else values
     findings.unused = [
-        f"{texts.settings.path}: unused parameter: {name}={values[name]}"
+        Finding(texts.settings.path, f"unused parameter: {name}={values[name]}", name, name)
         for name in in_main
         if name not in builtin_names() and name not in service and name not in used
     ] + findings.unused
-    findings.undefined = list(dict.fromkeys(findings.undefined))
+    findings.undefined = list({str(one): one for one in findings.undefined}.values())
     findings.unused = list(dict.fromkeys(findings.unused))
     return findings
 
@@ -131,11 +146,13 @@ def _references(
             mentioned += names(value)
             expanded = texts.expand(value)
         except ExpandError as reason:
-            findings.undefined.append(f"{path}: {key}: {reason}")
+            findings.undefined.append(Finding(path, f"{key}: {reason}", key))
             expanded = value
         if key == "smtpd_restriction_classes":
             mentioned += expanded.replace(",", " ").split()
-        findings.undefined += [f"{path}: undefined parameter: {name}" for name in mentioned if name not in known]
+        findings.undefined += [
+            Finding(path, f"undefined parameter: {name}", key, name) for name in mentioned if name not in known
+        ]
         yield from mentioned
         yield from _database_names(expanded)
 

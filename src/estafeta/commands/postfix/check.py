@@ -11,9 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from estafeta.base import log
+from estafeta.base.suggest import did_you_mean
+from estafeta.commands.postconf.checks import builtin_names, comment_findings, examine
 from estafeta.config.instance import Config, load_settings
 from estafeta.config.main_cf import ConfigError
-from estafeta.config.master_cf import ServiceEntry, load_services
+from estafeta.config.master_cf import ServiceEntry, load_rows, load_services
+from estafeta.config.texts import Texts
 from estafeta.daemons.index import LATER, PROGRAMS
 from estafeta.queue.files import MessageFiles
 from estafeta.skeleton import privileges
@@ -36,6 +39,8 @@ def check(directory: str, *, report: bool = True) -> bool:
         accounts(conf)
         if report:
             conf.report()
+        for text in mistyped(conf):
+            log.warning(text)
         if made := layout.make_missing(conf):
             log.info(f"created missing directories: {', '.join(str(path) for path in made)}")
         fatal_rights(conf)
@@ -75,6 +80,18 @@ def check_log(conf: Config, entries: list[ServiceEntry]) -> None:
             f"{os.path.join(conf.config_directory, 'master.cf')}: missing '{conf.postlog_service_name}' service, which "
             "maillog_file needs: add 'postlog unix-dgram n - n - 1 postlogd'"
         )
+
+
+def mistyped(conf: Config) -> Iterator[str]:
+    """Names in main.cf and master.cf that nobody reads or nobody sets, with what may have been meant."""
+    settings = load_settings(conf.config_directory)
+    master = load_rows(conf.config_directory)
+    texts = Texts(settings)
+    findings = examine(texts, master.rows, master.path)
+    yield from comment_findings(texts)
+    for one in (*findings.undefined, *findings.unused):
+        place = settings.origin(one.setting) if one.path == settings.path else ""
+        yield f"{place or one.path}: {one.said}{did_you_mean(one.name, builtin_names()) if one.name else ''}"
 
 
 def unheard(conf: Config, socket_path: str = "/dev/log") -> Iterator[str]:

@@ -48,6 +48,7 @@ def test_no_open_relay(relay: str, recipient: str, fine: bool) -> None:
     "value, warning",
     [
         ("reject_foo", 'unknown smtpd restriction: "reject_foo"'),
+        ("permit_sasl_autenticated, reject", '"permit_sasl_autenticated": did you mean permit_sasl_authenticated?'),
         ("reject_rbl_client dnsbl.example=127, permit_mynetworks", "is not four numbers"),
         ("reject_rbl_client dnsbl.example=127.0.0, permit_mynetworks", '"127.0.0" is not four numbers'),
         ("sleep soon, permit_mynetworks", "sleep must be followed by number"),

@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from estafeta.base import log
+from estafeta.base.suggest import did_you_mean
 from estafeta.config.instance import Config
 from estafeta.config.main_cf import ConfigError
 from estafeta.mail.logline import shown
@@ -342,7 +343,8 @@ def _step(
             f"write {bare_table} {name}"
         )
         return _bound(bare_table, name, policy, parameter, warn)
-    return Step(name, _bad(name, f'unknown smtpd restriction: "{name}"', parameter))
+    meant = (*RESTRICTIONS, *WITH_ARGUMENT, *policy.class_names)
+    return Step(name, _bad(name, f'unknown smtpd restriction: "{name}"', parameter, meant))
 
 
 def _idle(problem: str) -> Run:
@@ -355,9 +357,10 @@ def _idle(problem: str) -> Run:
     return no_opinion
 
 
-def _bad(name: str, problem: str, parameter: str) -> Run:
+def _bad(name: str, problem: str, parameter: str, known: Sequence[str] = ()) -> Run:
+    """`known`: the names that may have been meant."""
     if parameter:
-        log.warning(f"{parameter}: {problem}")
+        log.warning(f"{parameter}: {problem}{did_you_mean(name, known)}")
     return misconfigured(name, problem)
 
 

@@ -1,0 +1,26 @@
+"""What `postfix check` says of mistyped names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from estafeta.commands.postfix import check
+from estafeta.config.instance import Config
+
+
+def test_mistyped_names_come_with_what_may_have_been_meant(tmp_path: Path) -> None:
+    (tmp_path / "main.cf").write_text(
+        "smtpd_recipient_restriction = permit_mynetworks\n"
+        "mydestination = $myhostname $mydomian\n"
+        "relay = relay.univ.es\n"
+        "relayhost = [$relay]\n"
+        "inventado = x\n"
+    )
+    (tmp_path / "master.cf").write_text("8025 inet n - n - - smtpd -o smtpd_sasl_auth_enabled=yes\n")
+    assert list(check.mistyped(Config.load(str(tmp_path)))) == [
+        f"{tmp_path}/main.cf, line 2: undefined parameter: mydomian: did you mean mydomain?",
+        f"{tmp_path}/main.cf, line 1: unused parameter: smtpd_recipient_restriction=permit_mynetworks: "
+        "did you mean smtpd_recipient_restrictions?",
+        f"{tmp_path}/main.cf, line 5: unused parameter: inventado=x",
+        f"{tmp_path}/master.cf: unused parameter: smtpd_sasl_auth_enabled=yes: did you mean smtpd_sasl_auth_enable?",
+    ]
