@@ -24,6 +24,7 @@ from estafeta.store import letter
 from estafeta.store.depot import Depot
 from estafeta.store.identity import NotAllowed, give_up_groups
 from estafeta.store.letter import Content
+from estafeta.store.mailbox_limit import contradiction
 from estafeta.store.mbox import Locks, Mailbox, Mboxes
 from estafeta.store.problem import MailboxProblem
 from estafeta.tables.address_lookup import find_address
@@ -51,6 +52,8 @@ class VirtualService(DeliveryAgent):
         if not conf.virtual_mailbox_base:
             log.warning("virtual_mailbox_base is empty, so mail for virtual mailboxes waits: set it to their directory")
 
+        self._refused = contradiction(conf, "virtual_mailbox_limit")
+
     async def start(self) -> None:
         conf = self.conf
         give_up_groups()
@@ -64,6 +67,8 @@ class VirtualService(DeliveryAgent):
         self._reader.close()
 
     async def deliver(self, delivery: Delivery) -> Answer:
+        if self._refused:
+            return self.settle_all(delivery, MISCONFIGURED)
         content = self._content(delivery.place)
         if len(delivery.recipients) == 1:
             return Answer([await self._settled(delivery, delivery.recipients[0], content)])

@@ -10,7 +10,7 @@ from estafeta.config.instance import Config
 from estafeta.daemons.local.expansion import Expansion, Office
 from estafeta.daemons.local.mailbox import UserMailboxes
 from estafeta.mail.envelope import Recipient
-from estafeta.mail.outcome import Outcome
+from estafeta.mail.outcome import Deferred, Outcome
 from estafeta.queue.place import Place
 from estafeta.queue.spool import Reader
 from estafeta.routing.routing import Routing
@@ -22,8 +22,11 @@ from estafeta.skeleton.status_filter import StatusFilter
 from estafeta.store import letter
 from estafeta.store.identity import give_up_groups
 from estafeta.store.letter import Content
+from estafeta.store.mailbox_limit import contradiction
 from estafeta.tables.maps import Maps
 from estafeta.tables.table import Flags
+
+MISCONFIGURED = Deferred("4.3.5", "mail system configuration error", "local")
 
 
 class LocalService(DeliveryAgent):
@@ -38,6 +41,7 @@ class LocalService(DeliveryAgent):
         self._fallback_transports = Maps.open(conf.fallback_transport_maps, name="fallback_transport_maps", flags=plain)
         self._routing = self._open_routing(conf)
         self.status_filter = StatusFilter.open(conf.local_delivery_status_filter, name="local_delivery_status_filter")
+        self._refused = contradiction(conf, "mailbox_size_limit")
 
     def _open_routing(self, conf: Config) -> Routing:
         return Routing.open(conf, self.context.overrides_of(conf.rewrite_service_name), listing=False)
@@ -64,6 +68,8 @@ class LocalService(DeliveryAgent):
         self._reader.close()
 
     async def deliver(self, delivery: Delivery) -> Answer:
+        if self._refused:
+            return self.settle_all(delivery, MISCONFIGURED)
         content = self._content(delivery.place)
         seen = letter.delivered_to(self._reader.head(delivery.place))
         work = [self._one(delivery, recipient, content, seen) for recipient in delivery.recipients]

@@ -481,7 +481,15 @@ def test_a_full_mailbox_returns_the_mail(tmp_path: Path) -> None:
         )
         assert path.read_bytes() == b""
 
-    play(tmp_path, scene, mailbox_size_limit="500")
+    play(tmp_path, scene, mailbox_size_limit="500", message_size_limit="500")
+
+
+@pytest.mark.parametrize("message_size_limit", ["501", "0"])
+def test_mail_waits_while_a_mailbox_may_hold_less_than_a_message(tmp_path: Path, message_size_limit: str) -> None:
+    async def scene(agent: Local) -> None:
+        assert (await agent.to("ana"))[0].endswith("dsn=4.3.5, status=deferred (mail system configuration error)")
+
+    play(tmp_path, scene, mailbox_size_limit="500", message_size_limit=message_size_limit)
 
 
 def test_verification_delivers_nothing(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.support.mailbox_agent import MailboxAgent
 
 from estafeta.daemons.virtual import VirtualService
@@ -164,7 +165,17 @@ def test_a_mailbox_that_may_not_grow_returns_the_mail_and_stays_as_it_was(tmp_pa
         assert outcome == Bounced("5.2.2", said, "virtual", diagnostic=words)
         assert not list((tmp_path / "v/dom/a/tmp").iterdir())
 
-    play(tmp_path, scene, virtual_mailbox_limit="300")
+    play(tmp_path, scene, virtual_mailbox_limit="300", message_size_limit="300")
+
+
+@pytest.mark.parametrize("message_size_limit", ["301", "0"])
+def test_mail_waits_while_a_mailbox_may_hold_less_than_a_message(tmp_path: Path, message_size_limit: str) -> None:
+    async def scene(agent: MailboxAgent) -> None:
+        assert await agent.deliver(Recipient("b@v.example", "b@v.example")) == [
+            Deferred("4.3.5", "mail system configuration error", "virtual")
+        ]
+
+    play(tmp_path, scene, virtual_mailbox_limit="300", message_size_limit=message_size_limit)
 
 
 def test_verification_delivers_nothing(tmp_path: Path) -> None:
