@@ -259,3 +259,25 @@ def test_many_deliveries_over_a_reload(tmp_path: Path, sink: Sink) -> None:
             site.wait_for(rf"{each}: removed")
         only_new(site, new)
         assert [sink.count(name) for name in names] == [1] * len(names)
+
+
+def test_reloads_leave_nothing_behind_in_master(tmp_path: Path) -> None:
+    with Site(tmp_path) as running:
+
+        def memory() -> int:
+            """Of master alone, in kB: what it shares with nobody's files."""
+            status = Path(f"/proc/{running.master_pid}/status").read_text()
+            found = re.search(r"RssAnon:\s+(\d+)", status)
+            assert found is not None
+            return int(found[1])
+
+        def descriptors() -> int:
+            return len(os.listdir(f"/proc/{running.master_pid}/fd"))
+
+        for _ in range(2):
+            running.reload()
+        before, held = memory(), descriptors()
+        for _ in range(10):
+            running.reload()
+        assert memory() - before < 2_500  # plans that are not let go of take 5,000
+        assert descriptors() <= held + 6  # those of processes that are just ending
