@@ -13,6 +13,8 @@ import pytest
 from tests.support.site import Site
 
 MASTER = """
+qmgr unix n - n 300 1 qmgr
+pickup unix n - n 60 1 pickup
 rewrite unix - - n - - trivial-rewrite
 postlog unix-dgram n - n - 1 postlogd
 """
@@ -67,6 +69,16 @@ def test_start_makes_a_missing_queue(site: Site) -> None:
     assert postfix(site, "start") == (0, "")
     assert (site.queue / "deferred").is_dir()
     site.wait_for(r"created missing directories: .*/queue/deferred")
+
+
+def test_reload_tells_of_mistyped_names(site: Site) -> None:
+    postfix(site, "start")
+    with (site.config / "main.cf").open("a") as file:
+        file.write("mynetwork = 192.0.2.0/24\n")
+    status, text = postfix(site, "reload")
+    assert status == 0
+    assert "unused parameter: mynetwork=192.0.2.0/24: did you mean mynetworks?" in text
+    assert postfix(site, "stop") == (0, "")
 
 
 def test_reload_refuses_a_bad_configuration(site: Site) -> None:

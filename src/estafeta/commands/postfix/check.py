@@ -68,7 +68,21 @@ def check_configuration(directory: str) -> Config:
         if entry.program not in PROGRAMS and entry.program not in LATER:
             log.warning(f"{entry.where}: unknown program '{entry.program}': service {entry.name} does not run")
     check_log(conf, entries)
+    for text in missing_services(conf, entries):
+        log.warning(text)
     return conf
+
+
+def missing_services(conf: Config, entries: list[ServiceEntry]) -> Iterator[str]:
+    """Services that nobody asks for by connecting, so that nothing else tells of their absence."""
+    path = os.path.join(conf.config_directory, "master.cf")
+    wanted = (
+        (conf.queue_service_name, "no mail is delivered", "300 1 qmgr"),
+        (conf.pickup_service_name, "mail from sendmail stays where it is", "60 1 pickup"),
+    )
+    for name, consequence, columns in wanted:
+        if not any(entry.name == name for entry in entries):
+            yield f"{path}: missing '{name}' service: {consequence}: add '{name} unix n - n {columns}'"
 
 
 def check_log(conf: Config, entries: list[ServiceEntry]) -> None:

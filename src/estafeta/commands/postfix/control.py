@@ -18,7 +18,7 @@ from estafeta.config.main_cf import ConfigError
 from estafeta.daemons.master import locks
 
 from . import layout
-from .check import accounts, check, check_configuration
+from .check import accounts, check, check_configuration, mistyped
 from .upgrade import upgrade
 
 WORD = "the Postfix mail system"
@@ -111,10 +111,12 @@ class Control:
         if not pid:
             return 1
         try:
-            check_configuration(self.directory)
+            conf = check_configuration(self.directory)
         except ConfigError as reason:
             log.fatal(f"{reason}; {WORD} keeps its old configuration")
             return 1
+        for text in mistyped(conf):
+            log.warning(text)
         log.info(f"refreshing {WORD}")
         os.kill(pid, signal.SIGHUP)
         return 0

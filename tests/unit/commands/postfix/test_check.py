@@ -6,6 +6,7 @@ from pathlib import Path
 
 from estafeta.commands.postfix import check
 from estafeta.config.instance import Config
+from estafeta.config.master_cf import load_services
 
 
 def test_mistyped_names_come_with_what_may_have_been_meant(tmp_path: Path) -> None:
@@ -24,3 +25,18 @@ def test_mistyped_names_come_with_what_may_have_been_meant(tmp_path: Path) -> No
         f"{tmp_path}/main.cf, line 5: unused parameter: inventado=x",
         f"{tmp_path}/master.cf: unused parameter: smtpd_sasl_auth_enabled=yes: did you mean smtpd_sasl_auth_enable?",
     ]
+
+
+def test_a_master_cf_that_delivers_nothing_is_told(tmp_path: Path) -> None:
+    (tmp_path / "main.cf").write_text("")
+    master = tmp_path / "master.cf"
+    master.write_text("smtp inet n - n - - smtpd\n")
+    conf = Config.load(str(tmp_path))
+    assert [
+        text.partition(": add")[0] for text in check.missing_services(conf, load_services(str(tmp_path), conf))
+    ] == [
+        f"{master}: missing 'qmgr' service: no mail is delivered",
+        f"{master}: missing 'pickup' service: mail from sendmail stays where it is",
+    ]
+    master.write_text("qmgr fifo n - n 300 1 nqmgr\npickup fifo n - n 60 1 pickup\n")
+    assert list(check.missing_services(conf, load_services(str(tmp_path), conf))) == []
