@@ -84,7 +84,7 @@ def run(words: list[str]) -> int:
 
 def _ids(value: str) -> list[str]:
     if value == "-":
-        return [line.strip() for line in sys.stdin]
+        return [line.rstrip("\r\n") for line in sys.stdin]
     return [value]
 
 

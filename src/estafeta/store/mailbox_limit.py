@@ -1,7 +1,7 @@
 """A mailbox that is not to grow as large as one message may be: a slip of the administrator.
 
-local(8) and virtual(8) deliver nothing while it lasts, as in Postfix. Were mail returned because it does not fit, one line
-in main.cf would send back what every other program has accepted.
+local(8) and virtual(8) deliver nothing while it lasts, as in Postfix. Were mail returned because it does not fit, one
+line in main.cf would send back what every other program has accepted.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from estafeta.config.instance import Config
 
 
 def contradiction(conf: Config, name: str) -> bool:
-    """Whether the size limit `name` of mailboxes is below that of messages; an error in the log then says what to do."""
+    """Whether size limit `name` of mailboxes is below that of messages; an error in the log then says what to do."""
     of_mailbox: int = getattr(conf, name)
     of_message = conf.message_size_limit
     if not of_mailbox or (of_message and of_mailbox >= of_message):

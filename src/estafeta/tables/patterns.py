@@ -56,6 +56,8 @@ class PatternTable(LoadedTable):
     indexed = False
     kind = ""
     flag_letters = ""
+    obsolete_letters = ""
+    """Of these: they have no effect, and a warning says so."""
     unclosed = "skipping"
     out_of_range = "out-of-range"
 
@@ -130,7 +132,7 @@ class PatternTable(LoadedTable):
             raise SkipRule("ignoring unrecognized request")
 
     def _rule(self, number: int, text: str) -> Rule:
-        pattern, letters, negated, result = self._split(text)
+        pattern, letters, negated, result = self._split(number, text)
         if not result:
             self._warn(number, "no replacement text: using empty string")
         template = self._template_or_files(result)
@@ -146,7 +148,7 @@ class PatternTable(LoadedTable):
         return Rule(number, search, negated, template)
 
     def _condition(self, number: int, text: str) -> Rule:
-        pattern, letters, negated, extra = self._split(text)
+        pattern, letters, negated, extra = self._split(number, text)
         if extra:
             self._warn(number, f'ignoring extra text after IF statement: "{extra}"')
             self._warn(number, "do not prepend whitespace to statements between IF and ENDIF")
@@ -159,7 +161,7 @@ class PatternTable(LoadedTable):
         except PatternError as error:
             raise SkipRule(str(error)) from None
 
-    def _split(self, text: str) -> tuple[str, str, bool, str]:
+    def _split(self, number: int, text: str) -> tuple[str, str, bool, str]:
         """`!/pattern/flags rest` -> (pattern, flags, negated, rest)."""
         stripped = text.lstrip("!" + SPACE)
         negated = text[: len(text) - len(stripped)].count("!") % 2 == 1
@@ -175,6 +177,8 @@ class PatternTable(LoadedTable):
         for letter in letters:
             if letter not in self.flag_letters:
                 raise SkipRule(f'unknown regexp option "{letter if letter.isascii() else "?"}": skipping this rule')
+            if letter in self.obsolete_letters:
+                self._warn(number, f'ignoring obsolete regexp option "{letter}"')
         return stripped[1:at], letters, negated, rest
 
     def _template_or_files(self, text: str) -> Template:

@@ -28,6 +28,7 @@ _DOLLAR = re.compile(r"\\Q.*?(?:\\E|\Z)|\\.|\[\^?\]?(?:\[[:.=].*?[:.=]\]|\\.|[^\
 class PcreTable(PatternTable):
     kind = "pcre"
     flag_letters = "imsxAEUX"
+    obsolete_letters = "X"
     unclosed = "ignoring"
     out_of_range = "out of range"
 

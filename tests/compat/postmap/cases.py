@@ -185,8 +185,8 @@ CASES: dict[str, list[File | Run]] = {
         *asks("regexp:r", "abc", "zzz"),
     ],
     "pcre_warnings": [
-        File("r", b"/unclosed\n!/z/ neg$1\n/x/q flag\n/k/\n/m/ $9 foo\nfoo bar\nif /r/ text\n/w/s d\nendif\nendif\n"),
-        *asks("pcre:r", "abc", "zzz", "w"),
+        File("r", b"/unclosed\n/o/Xi obsolete\n!/z/ neg$1\n/x/q flag\n/k/\n/m/ $9 foo\nfoo bar\nif /r/ text\n/w/s d\nendif\nendif\n"),
+        *asks("pcre:r", "abc", "zzz", "w", "O"),
     ],
     "regexp_matches": [
         File(
