@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from estafeta.config.instance import Config
 
 
+MOST_TOLD = 1000
+"""Domains that are remembered as having been warned of."""
+
+
 class Domains:
     """The lists of one configuration. Raises TableDown where a list's table cannot answer."""
 
@@ -34,6 +38,7 @@ class Domains:
         )
         self._own = own_addresses(conf.inet_interfaces, conf.proxy_interfaces, conf.inet_protocols)
         self._origin = fold(conf.myorigin)
+        self._told: set[tuple[str, str, str]] = set()
         self.constant = all(listed.constant for listed in (self._local, self._alias, self._mailbox, self._relay))
         """Whether every answer comes from memory and cannot change."""
 
@@ -68,7 +73,11 @@ class Domains:
                 both = await (other.matches_domain if other is self._relay else other.matches_name)(domain)
             except TableDown:
                 continue  # only the warning depends on it
-            if both:
+            about = fold(domain), name, other.name
+            if both and about not in self._told:
+                if len(self._told) >= MOST_TOLD:
+                    self._told.clear()  # strangers choose the domains where a list holds all
+                self._told.add(about)
                 log.warning(f"do not list domain {domain} in BOTH {name} and {other.name}")
 
 
