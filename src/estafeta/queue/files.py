@@ -15,6 +15,7 @@ from contextlib import suppress
 
 import msgspec
 
+from estafeta.base import log
 from estafeta.base.durable import fsync_folder, syncfs, write_all
 from estafeta.mail import envelope as envelopes
 from estafeta.mail.envelope import Envelope
@@ -100,6 +101,11 @@ class MessageFiles:
                 entries = list(os.scandir(self._full(folder)))
             except FileNotFoundError:
                 continue
+            except OSError as error:
+                if folder == queue:
+                    raise
+                log.warning(f"{folder}: {error.strerror}: the mail in it waits; check its owner")
+                continue
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     if len(entry.name) == 1:
@@ -133,31 +139,30 @@ class MessageFiles:
 
         Message files are amended and renamed; journal records are copied to a new file (the caller releases them then).
         """
-        drafts: list[tuple[int, str, str]] = []
+        together = len(moves) >= SYNCFS_FROM
+        drafts: list[tuple[str, str]] = []
         places: list[Place] = []
         try:
             for place, envelope in moves:
                 final = self.path(queue, envelope.queue_id)
                 self._make_folder(os.path.dirname(final))
-                fd, draft, new_place = self._draft(place, envelope, final)
-                drafts.append((fd, draft, final))
-                places.append(new_place)
-                os.utime(fd, (envelope.arrived, envelope.attempt_after or envelope.arrived))
-            self._make_durable([fd for fd, _, _ in drafts])
-            for _, draft, final in drafts:
+                draft = self._draft_name(place, final)
+                drafts.append((draft, final))
+                places.append(self._write_draft(place, envelope, draft, final, sync=not together))
+            if together:
+                syncfs(self._directory)
+            for draft, final in drafts:
                 if draft != final:
                     os.rename(self._full(draft), self._full(final))
-            folders = {os.path.dirname(name) for _, draft, final in drafts if draft != final for name in (draft, final)}
+            folders = {os.path.dirname(name) for draft, final in drafts if draft != final for name in (draft, final)}
             for folder in folders:
                 fsync_folder(self._full(folder))
-        except OSError:
-            for _, draft, _ in drafts:
-                if draft.endswith(".tmp") and os.path.exists(self._full(draft)):
-                    os.unlink(self._full(draft))
+        except (OSError, record.Damaged):
+            for draft, _ in drafts:
+                if draft.endswith(".tmp"):
+                    with suppress(FileNotFoundError):
+                        os.unlink(self._full(draft))
             raise
-        finally:
-            for fd, _, _ in drafts:
-                os.close(fd)
         return places
 
     def unlink(self, path: str) -> None:
@@ -178,21 +183,42 @@ class MessageFiles:
         os.rename(self._full(path), self._full(target))
         return target
 
-    def _draft(self, place: Place, envelope: Envelope, final: str) -> tuple[int, str, Place]:
-        """A file with the new envelope, written, not synced: (descriptor, present name, place after the renaming)."""
-        packed = envelopes.encode(envelope)
-        if place.offset == 0 and not place.path.endswith(".journal"):
-            fd = os.open(self._full(place.path), os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
-            size = record.HEADER_SIZE + place.head + place.body + place.envelope
-            if os.fstat(fd).st_size - size <= max(AMENDMENTS_LIMIT, size):
-                # A torn amendment from before a crash would hide what is appended behind it.
-                os.ftruncate(fd, max((end for _, end in _amendments(fd, place.path, size)), default=size))
-                write_all(fd, record.pack(record.AMENDMENT, b"", (), packed))
-                return fd, place.path, Place(final, 0, place.head, place.body, place.envelope)
+    def _draft_name(self, place: Place, final: str) -> str:
+        """Where to write: the message's own file, if it has one that can take another amendment, else a new one."""
+        if place.offset or place.path.endswith(".journal"):
+            return f"{final}.tmp"
+        size = _size(place)
+        amended = os.stat(self._full(place.path), follow_symlinks=False).st_size - size
+        return place.path if amended <= max(AMENDMENTS_LIMIT, size) else f"{final}.tmp"
+
+    def _write_draft(self, place: Place, envelope: Envelope, draft: str, final: str, *, sync: bool) -> Place:
+        """A file with the new envelope; where the message is once it has its final name. Of many files none stays open,
+        as a batch may be larger than what a process may have open."""
+        flags = os.O_APPEND | os.O_NOFOLLOW if draft == place.path else os.O_CREAT | os.O_TRUNC
+        fd = os.open(self._full(draft), flags | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            packed = envelopes.encode(envelope)
+            if draft == place.path:
+                self._amend(fd, place, packed)
+                new_place = Place(final, 0, place.head, place.body, place.envelope)
+            else:
+                new_place = self._copy(fd, place, packed, final)
+            os.utime(fd, (envelope.arrived, envelope.attempt_after or envelope.arrived))
+            if sync:
+                os.fsync(fd)
+            return new_place
+        finally:
             os.close(fd)
+
+    def _amend(self, fd: int, place: Place, packed: bytes) -> None:
+        size = _size(place)
+        # A torn amendment from before a crash would hide what is appended behind it.
+        os.ftruncate(fd, max((end for _, end in _amendments(fd, place.path, size)), default=size))
+        write_all(fd, record.pack(record.AMENDMENT, b"", (), packed))
+
+    def _copy(self, fd: int, place: Place, packed: bytes, final: str) -> Place:
+        """The content of `place` and this envelope to an empty file that gets the name `final`."""
         head = self._reader.head(place)
-        draft = f"{final}.tmp"
-        fd = os.open(self._full(draft), os.O_CREAT | os.O_TRUNC | os.O_RDWR | os.O_CLOEXEC, 0o600)
         length, crc = 0, 0
         os.lseek(fd, record.HEADER_SIZE, os.SEEK_SET)
         for piece in self._reader.pieces(place):
@@ -204,7 +230,7 @@ class MessageFiles:
             record.MAGIC, record.VERSION, record.MESSAGE, len(head), length - len(head), len(packed), crc
         )
         os.pwrite(fd, header, 0)
-        return fd, draft, Place(final, 0, len(head), length - len(head), len(packed))
+        return Place(final, 0, len(head), length - len(head), len(packed))
 
     def _is_ours(self, path: str) -> bool:
         with open(self._full(path), "rb") as file:
@@ -215,15 +241,13 @@ class MessageFiles:
             os.makedirs(self._full(folder), mode=0o700, exist_ok=True)
             fsync_folder(os.path.dirname(self._full(folder)))
 
-    def _make_durable(self, descriptors: list[int]) -> None:
-        if len(descriptors) >= SYNCFS_FROM:
-            syncfs(self._directory)
-            return
-        for fd in descriptors:
-            os.fsync(fd)
-
     def _full(self, path: str) -> str:
         return os.path.join(self._directory, path)
+
+
+def _size(place: Place) -> int:
+    """Bytes of the record at `place`."""
+    return record.HEADER_SIZE + place.head + place.body + place.envelope
 
 
 def _read_record(fd: int, path: str, offset: int) -> tuple[Place, bytes, int]:

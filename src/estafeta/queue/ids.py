@@ -10,28 +10,47 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 
 COUNT_BITS = 12
 """A process takes a new serial number after 4096 messages."""
 SERIAL_FILE = "incoming/serial"
+SERIAL_WIDTH = 12
+"""Hexadecimal digits of a serial number in the name of a journal."""
+NUMBERS_LOST = 1 << 20
+"""More than there can have been given since the oldest of the journals that are still there was begun; that of qmgr is
+no older than its process."""
 _DIGITS = "0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz"
 
 
 def take_serial(directory: str = ".") -> int:
     """The next serial number, never given before. Durable before it is used. Raises OSError.
 
-    Should the file be lost, counting starts anew; the microseconds in the id then still keep ids apart.
+    Should the file be lost or damaged, counting goes on far behind what the names of journals tell of: one whose
+    number came again would be written over, or be taken for one that is finished.
     """
     fd = os.open(os.path.join(directory, SERIAL_FILE), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
         text = os.pread(fd, 32, 0)
-        serial = int(text) + 1 if text.strip().isdigit() else 1
+        serial = int(text) + 1 if text.strip().isdigit() else _after_loss(directory)
         os.pwrite(fd, b"%020d\n" % serial, 0)
         os.fdatasync(fd)
         return serial
     finally:
         os.close(fd)
+
+
+def _after_loss(directory: str) -> int:
+    """1 for a queue that is new."""
+    highest = 0
+    for folder in ("incoming", "active"):
+        with suppress(FileNotFoundError):
+            for name in os.listdir(os.path.join(directory, folder)):
+                number, dot, _ = name.partition(".")
+                if dot and len(number) == SERIAL_WIDTH and not number.strip("0123456789ABCDEF"):
+                    highest = max(highest, int(number, 16))
+    return highest + NUMBERS_LOST if highest else 1
 
 
 class QueueIds:

@@ -33,6 +33,8 @@ WRITE_INTERVAL = 0.05
 """Seconds for which marks are collected before they are written; syncing them has its own, longer interval."""
 RETRY_SYNC = 5.0
 """Seconds until marks that could not be written are tried again."""
+RETRY_REMOVAL = 60.0
+"""Seconds until the same for a finished file that could not be removed."""
 
 _T = TypeVar("_T")
 
@@ -101,6 +103,8 @@ class Keeper:
         self._foreign: set[str] = set()
         """Files that are not ours: they are left alone, and reported once."""
         self._unlinks: list[str] = []
+        self._leaving: set[str] = set()
+        """Finished files, until they are really gone."""
         self._handovers: list[Handover] = []
         """Those of processes that still live."""
         self._heard: Results = {}
@@ -135,63 +139,75 @@ class Keeper:
     async def recover(self) -> AsyncIterator[Found]:
         """Every message in incoming/ that is not known yet, with its progress. Call it again to look for more.
 
-        Damaged records go to corrupt/.
+        Damaged records go to corrupt/. A file that cannot be read (it has another owner, or the disk errs) is passed
+        over with a warning: the next call tries it again, and it keeps no other mail waiting.
         """
         segments, large, drafts = await self._run(scan.incoming, self._directory)
         await self._run(scan.remove_litter, self._directory, drafts)
-        for path in segments:
-            if not self._segments.is_complete(path):
-                async for found in self._recover_segment(path):
-                    yield found
-        for path in large:
-            found_large = await self._run(self._recover_large, path)
-            if found_large is not None:
-                yield found_large
+        for path in [*segments, *large]:
+            try:
+                if path.endswith(SUFFIX):
+                    everything = await self._recover_segment(path)
+                else:
+                    everything = await self._run(self._recover_large, path)
+            except OSError as error:
+                log.warning(f"{path}: {error.strerror}: the mail in it waits; check its owner, and the disk")
+                continue
+            for found in everything:
+                yield found
 
-    async def _recover_segment(self, path: str) -> AsyncIterator[Found]:
+    async def _recover_segment(self, path: str) -> list[Found]:
+        if self._segments.is_complete(path):
+            return []
         try:
             held = await self._run(scan.scan_segment, self._directory, path)
         except Damaged as error:
             log.warning(str(error))
             await self._run(self._files.to_corrupt, path)
-            return
+            return []
         if held.damaged:
             await self._run(scan.keep_damaged, self._directory, path, held.damaged)
         new = [each for each in held.messages if self._segments.arrived(path, each[0].offset)]
         moved = await self._run(self._moved_on, [envelope.queue_id for _, envelope in new])
+        everything = []
         for place, envelope in new:
             if envelope.queue_id in moved:
                 self.release(place)  # a crash came between the move and the release
             else:
-                yield self._with_progress(place, envelope)
+                everything.append(self._with_progress(place, envelope))
         if held.total >= 0 and self._segments.sealed(path, held.total):
             self._drop_segment(path)
+        return everything
 
     def _moved_on(self, queue_ids: list[str]) -> set[str]:
         """Those of these messages that are in deferred/ or hold/ already: the file there counts."""
         return {name for name in queue_ids if self._files.stands("deferred", name) or self._files.stands("hold", name)}
 
-    def _recover_large(self, path: str) -> Found | None:
-        if path in self._large or path in self._unlinks:
-            return None
+    def _recover_large(self, path: str) -> list[Found]:
+        """None or one."""
+        if path in self._large or path in self._leaving:
+            return []
         try:
             place, envelope = self._files.load(path)
         except MessageGone:
-            return None
+            return []
         except Foreign:
             self._leave_alone(path)
-            return None
+            return []
         except Damaged as error:
             self.corrupt(path, str(error))
-            return None
+            return []
         if self._moved_on([envelope.queue_id]):
             self._files.unlink(path)
-            return None
+            return []
         self._large.add(path)
-        return self._with_progress(place, envelope)
+        return [self._with_progress(place, envelope)]
 
     def _begin(self) -> None:
         """Read what was, write it anew, so that only one file matters."""
+        for each in self._handovers:
+            each.close()  # of an attempt that the disk refused
+        self._handovers = []
         marks = self._progress.replay()
         over = []
         for each in handover.find(self._directory):
@@ -332,8 +348,8 @@ class Keeper:
         """The message is finished: its file goes, or its segment when all others in it are finished."""
         self._forget(queue_id)
         if not place.path.endswith(SUFFIX):
-            self._large.discard(place.path)
             self._unlink(place.path)
+            self._large.discard(place.path)  # in this order: a scan, in its thread, may look just now
             return
         if self._segments.release(place.path, place.offset):
             self._drop_segment(place.path)
@@ -429,11 +445,14 @@ class Keeper:
 
     # --- durability
 
-    async def sync(self) -> None:
-        """Write all marks now, and sync. Raises SpoolError; the marks are kept and tried again."""
-        await self._flush(sync=True)
+    async def sync(self) -> list[str]:
+        """Write all marks now, and sync. Raises SpoolError; the marks are kept and tried again.
 
-    async def _flush(self, *, sync: bool) -> None:
+        Returns the paths of finished files that could not be removed.
+        """
+        return await self._flush(sync=True)
+
+    async def _flush(self, *, sync: bool) -> list[str]:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -441,23 +460,32 @@ class Keeper:
         unlinks, self._unlinks = self._unlinks, []
         snapshot = self._snapshot() if self._progress.full else None
         try:
-            await self._run(self._write, marks, unlinks, snapshot, sync)
+            await self._run(self._write, marks, snapshot, sync)
+            kept = await self._run(self._remove, unlinks)
         except OSError as error:
             marks.add(self._unwritten)
             self._unwritten = marks
             self._unlinks = unlinks + self._unlinks
             self._arm(RETRY_SYNC)
             raise SpoolError(error.errno, f"write to active/: {error.strerror}") from error
+        self._leaving.difference_update(unlinks)
+        if kept:
+            self._leaving.update(kept)
+            self._unlinks = kept + self._unlinks
+            self._arm(RETRY_REMOVAL)
         if sync:
             self._last_sync = asyncio.get_running_loop().time()
             self._unsynced = False
         elif marks:
             self._unsynced = True
             self._arm(self._sync_interval)
+        return kept
 
     async def close(self) -> None:
         """Write what is unwritten and give the lock back."""
         await self.sync()
+        if self._timer is not None:
+            self._timer.cancel()
         self._thread.shutdown()
         self._progress.close()
         for each in self._handovers:
@@ -467,15 +495,27 @@ class Keeper:
             os.close(self._lock_fd)
             self._lock_fd = -1
 
-    def _write(self, marks: Marks, unlinks: list[str], snapshot: Marks | None, sync: bool) -> None:
+    def _write(self, marks: Marks, snapshot: Marks | None, sync: bool) -> None:
         if marks:
             self._progress.write(marks)
         if sync:
             self._progress.sync()
-        for path in unlinks:
-            self._files.unlink(path)
         if snapshot is not None:
             self._progress.begin(snapshot)
+
+    def _remove(self, paths: list[str]) -> list[str]:
+        """Those of these files that could not be removed; they are no reason to keep others."""
+        kept = []
+        for path in paths:
+            try:
+                self._files.unlink(path)
+            except OSError as error:
+                kept.append(path)
+                log.warning(
+                    f"remove {path}: {error.strerror}: it is finished, and if it stays, it is delivered again after "
+                    "a restart: check the owner of its folder"
+                )
+        return kept
 
     def _snapshot(self) -> Marks:
         return Marks(
@@ -501,6 +541,7 @@ class Keeper:
         self._unlink(path)
 
     def _unlink(self, path: str) -> None:
+        self._leaving.add(path)
         self._unlinks.append(path)
         self._arm(WRITE_INTERVAL)
 

@@ -38,9 +38,14 @@ class SegmentScan:
 
 
 def incoming(directory: str) -> tuple[list[str], list[str], list[str]]:
-    """(segments, large messages, unfinished files) in incoming/, oldest name first, relative to the queue directory."""
+    """(segments, large messages, unfinished files) in incoming/, oldest name first, relative to the queue directory.
+
+    What is no plain file was not put there by us: it is passed over.
+    """
     segments, large, drafts = [], [], []
-    for name in sorted(os.listdir(os.path.join(directory, "incoming"))):
+    with os.scandir(os.path.join(directory, "incoming")) as entries:
+        names = sorted(entry.name for entry in entries if entry.is_file(follow_symlinks=False))
+    for name in names:
         path = f"incoming/{name}"
         if name.endswith(SUFFIX):
             segments.append(path)
@@ -99,14 +104,20 @@ def remove_litter(directory: str, drafts: list[str], now: float | None = None) -
     now = time.time() if now is None else now
     for path in drafts:
         try:
-            fd = os.open(os.path.join(directory, path), os.O_RDONLY | os.O_CLOEXEC)
+            _remove_if_litter(os.path.join(directory, path), now)
         except FileNotFoundError:
             continue
-        try:
-            if now - os.fstat(fd).st_mtime > DRAFT_AGE and _is_abandoned(fd):
-                os.unlink(os.path.join(directory, path))
-        finally:
-            os.close(fd)
+        except OSError as error:
+            log.warning(f"{path}: {error.strerror}: an unfinished file that cannot be removed: check its owner")
+
+
+def _remove_if_litter(path: str, now: float) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if now - os.fstat(fd).st_mtime > DRAFT_AGE and _is_abandoned(fd):
+            os.unlink(path)
+    finally:
+        os.close(fd)
 
 
 def _is_abandoned(fd: int) -> bool:

@@ -114,6 +114,7 @@ class QueueControl:
             await self._rescan()
         wanted = set(control.queue_ids)
         changed: list[str] = []
+        reason = ""
         try:
             for step in (self._in_memory, self._in_deferred, self._in_hold):
                 ids = wanted - set(changed) if wanted else None
@@ -121,11 +122,14 @@ class QueueControl:
                     break
                 changed += await step(control.operation, ids, queues)
             if control.operation == DELETE and changed:
-                await self._keeper.sync()
+                kept = {path.rpartition("/")[2]: path for path in await self._keeper.sync()}
+                for queue_id in kept.keys() & set(changed):
+                    changed.remove(queue_id)
+                    reason = f"cannot remove {kept[queue_id]}: check the owner of its folder"
         except (SpoolError, OSError) as error:
             return ControlReply(True, len(changed), reason=str(error), queue_ids=changed)
         unknown = [queue_id for queue_id in control.queue_ids if queue_id not in set(changed)]
-        return ControlReply(True, len(changed), unknown=unknown, queue_ids=changed)
+        return ControlReply(True, len(changed), unknown=unknown, queue_ids=changed, reason=reason)
 
     def _all_known(self, queue_ids: list[str]) -> bool:
         """Whether these need no search for files that somebody has put there."""

@@ -35,6 +35,8 @@ class FakeKeeper:
         self.files: dict[str, tuple[Place, Envelope]] = {}
         self.failure: SpoolError | None = None
         self.batches: list[int] = []
+        self.stuck: list[str] = []
+        """Files that cannot be removed."""
 
     def done(self, queue_id: str, indices: list[int]) -> None:
         self.marks.append(("done", queue_id, list(indices)))
@@ -46,8 +48,9 @@ class FakeKeeper:
         self.files.pop(place.path, None)
         self.released.append(queue_id)
 
-    async def sync(self) -> None:
+    async def sync(self) -> list[str]:
         self.marks.append(("sync", "", None))
+        return self.stuck
 
     async def defer(self, moves: list[tuple[Place, Envelope]]) -> list[Place]:
         return await self._store("deferred", moves)

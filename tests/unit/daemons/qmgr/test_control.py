@@ -240,3 +240,14 @@ def test_held_mail_is_marked_as_expired_once_and_returned_when_it_is_released() 
         assert len(post.agent.seen) == 1
 
     run(case)
+
+
+def test_a_file_that_cannot_be_removed_is_not_said_to_be_deleted() -> None:
+    async def case(post: PostOffice, lines: list[str]) -> None:
+        await put_off(post, "a@x", "b@x")
+        post.keeper.stuck = ["deferred/Q1"]
+        reply = await ask(post, DELETE)
+        assert reply.queue_ids == ["Q2"]
+        assert "cannot remove deferred/Q1" in reply.reason
+
+    run(case)
