@@ -399,7 +399,7 @@ def test_closed_idle_connection_is_nobodys_fault(tmp_path: Path) -> None:
     talk(tmp_path, scene)
 
 
-@pytest.mark.parametrize("answer_to_mail", [DROP, then_drop("421 4.4.2 timeout")])
+@pytest.mark.parametrize("answer_to_mail", [DROP, then_drop("421 4.4.2 timeout"), STALL])
 def test_kept_connection_that_dies_at_mail_is_nobodys_fault(tmp_path: Path, answer_to_mail: str) -> None:
     async def scene(client: Client, sink: SmtpSink) -> None:
         for _ in range(2):

@@ -29,7 +29,7 @@ END_OF_DATA = "sending end of data -- message may be sent more than once"
 
 
 class Stale(Exception):
-    """A kept connection was closed before the server answered anything: nobody's fault, nothing happened."""
+    """A kept connection ended before the server answered anything: nobody's fault, nothing happened."""
 
 
 async def transfer(connection: Connection, letter: Letter, reader: Content, manner: Manner) -> bool:
@@ -42,7 +42,8 @@ async def transfer(connection: Connection, letter: Letter, reader: Content, mann
     try:
         return await _converse(connection, letter, reader, manner)
     except (OSError, Broken) as error:
-        if kept and not connection.answered and not isinstance(error, TimeoutError):
+        # Silence too: what is between us and the server may have forgotten the connection.
+        if kept and not connection.answered:
             raise Stale from error
         failure = connection.broken(error)
         for index in list(letter.left):
