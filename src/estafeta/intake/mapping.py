@@ -13,6 +13,7 @@ from estafeta.base import log
 from estafeta.mail.address import fold, same, split
 from estafeta.routing.replacement import Replacement
 from estafeta.tables.maps import Maps
+from estafeta.tables.table import TableDown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,7 +96,12 @@ class Mapping:
         return address
 
     async def _found(self, address: str, maps: Maps, *, extend: bool) -> list[str] | None:
-        return await self.replacement.find(address, maps, extend=extend)
+        try:
+            return await self.replacement.find(address, maps, extend=extend)
+        except TableDown as down:
+            again = type(down)(f"{maps.name} map lookup problem for {address}: {down}")
+            again.key = down.key
+            raise again from down
 
     def _masqueraded(self, address: str) -> str:
         local, domain = split(address)

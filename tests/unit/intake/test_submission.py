@@ -211,10 +211,13 @@ def test_empty_recipient_is_the_mail_system(bench: Callable[..., Bench]) -> None
 
 
 @pytest.mark.parametrize("parameter", ["canonical_maps", "virtual_alias_maps"])
-def test_a_table_that_is_down_means_later(parameter: str, bench: Callable[..., Bench]) -> None:
+def test_a_table_that_is_down_means_later(
+    parameter: str, bench: Callable[..., Bench], lines: list[tuple[str, str]]
+) -> None:
     made = bench(**{parameter: "fail:gone"})
     assert submit(made) == verdict.TABLE_TROUBLE
     assert not made.spool.messages
+    assert any(f"{parameter} map lookup problem for " in text and "fail:gone" in text for _, text in lines)
 
 
 def test_a_full_disk_means_later(bench: Callable[..., Bench]) -> None:

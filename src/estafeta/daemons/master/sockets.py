@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 
+from estafeta.base import log
 from estafeta.config.instance import Config
 from estafeta.config.main_cf import ConfigError
 from estafeta.config.master_cf import ServiceEntry
@@ -156,6 +157,9 @@ def _open_inet(entry: ServiceEntry, conf: Config, workers: int, own: Opened) -> 
     opened: Opened = {}
     fresh: list[socket.socket] = []
     own_ports = {address.port for address in own}
+    if not listen_families(conf):
+        where = conf.origin("inet_protocols")
+        log.warning(f"{where}: inet_protocols is empty, so {entry.name} listens nowhere: write all, ipv4 or ipv6")
     try:
         for address in addresses(entry, conf):
             have = list(own.get(address, ()))

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from estafeta.base import log
 from estafeta.config.instance import Config
 from estafeta.config.main_cf import ConfigError
 from estafeta.config.master_cf import ServiceEntry
-from estafeta.daemons.master.sockets import addresses, is_public, local_path, numeric_name, place_of
+from estafeta.daemons.master.sockets import addresses, is_public, local_path, numeric_name, open_sockets, place_of
 
 
 def inet(name: str) -> ServiceEntry:
@@ -35,6 +36,18 @@ def test_loopback_only() -> None:
 def test_one_protocol() -> None:
     assert listening("25", inet_interfaces="all", inet_protocols="ipv4") == [("0.0.0.0", 25)]
     assert listening("25", inet_interfaces="all", inet_protocols="ipv6") == [("::", 25)]
+
+
+def test_no_protocol_is_told() -> None:
+    said: list[str] = []
+    before = log.install(lambda level, text, program: said.append(text))
+    try:
+        assert open_sockets(inet("25"), conf(inet_interfaces="all", inet_protocols=""), 1).addresses == {}
+    finally:
+        log.install(before)
+    assert said == [
+        "built-in default: inet_protocols is empty, so 25 listens nowhere: write all, ipv4 or ipv6",
+    ]
 
 
 def test_named_interfaces() -> None:
