@@ -70,6 +70,8 @@ class ActiveQueue:
         self.loading: dict[str, str] = {}
         """Messages whose files somebody reads or changes, so that nobody else takes them up: id -> path of what is read
         because it is due, else ""."""
+        self.reading: list[Place] = []
+        """New messages whose envelopes are being read, to be taken up."""
         self.recipients = 0
         """Recipients with schedulers and agents."""
         self.flushed: set[str] = set()
@@ -218,6 +220,7 @@ class ActiveQueue:
         if first is None:
             return
         if isinstance(first, Place):
+            self.reading.append(first)
             try:
                 envelope = await asyncio.to_thread(self._finish.reader.envelope, first)
             except (MessageGone, Damaged) as error:
@@ -228,6 +231,8 @@ class ActiveQueue:
                 self.incoming.put_off(first)
                 self._loop.call_later(READ_AGAIN, self._read_again)
                 return
+            finally:
+                self.reading.remove(first)
             first = Found(first, envelope)
         await self._activate(first, now)
 
@@ -260,6 +265,7 @@ class ActiveQueue:
         """Make a message active without delivering it: a command is going to change it."""
         self._count += 1
         message = Message(found.place, found.envelope, self._count, self._clock())
+        self._take_over(message, found)
         message.todo = []
         self.active[message.queue_id] = message
         if found.envelope.trace & TRACE_PROBE:
@@ -296,10 +302,7 @@ class ActiveQueue:
             message.hold = True
             message.todo = []
             return message
-        if found.failed:
-            message.failed = {index: _result(trouble) for index, trouble in found.failed.items()}
-        for index, heard in found.heard.items():
-            self._recall(message, index, _result_of(heard))
+        self._take_over(message, found)
         if found.failed or found.heard or found.out:
             known = {*found.failed, *found.heard, *found.out}
             message.todo = [index for index in message.todo if index not in known]
@@ -310,6 +313,13 @@ class ActiveQueue:
             if asked == ASKED_REQUEUE:
                 found.envelope.asked = ""  # once: if intake does not want it, it is mail like any other
         return message
+
+    def _take_over(self, message: Message, found: Found) -> None:
+        """What a process before us has heard of recipients."""
+        if found.failed:
+            message.failed = {index: _result(trouble) for index, trouble in found.failed.items()}
+        for index, heard in found.heard.items():
+            self._recall(message, index, _result_of(heard))
 
     def _recall(self, message: Message, index: int, result: Result) -> None:
         """A recipient that was tried by order of the qmgr before us; what is final is among the marks already."""

@@ -15,6 +15,8 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from estafeta.queue.keeper import Found
 from estafeta.queue.place import Place
 
+UNREADABLE = -1
+"""In place of a number."""
 RECORD_SLACK = 1.0
 """Seconds by which file times may differ from ours without meaning anything."""
 
@@ -26,7 +28,9 @@ class Incoming:
         self._limit = recipient_limit
         self._recipients = 0
         self._waiting: deque[Found | Place] = deque()
-        self._removed: set[tuple[str, int]] = set()
+        self._taken = 0
+        """The number of the oldest: they are numbered as they come."""
+        self._removed: set[int] = set()
         self._unreadable: dict[tuple[str, int], Place] = {}
         """What could not be read just now: still listed, but not to be taken."""
 
@@ -47,12 +51,13 @@ class Incoming:
         """The oldest; a bare place is to be read."""
         while self._waiting:
             first = self._waiting.popleft()
+            number = self._taken
+            self._taken += 1
             if isinstance(first, Found):
                 self._recipients -= len(first.envelope.recipients)
-            key = _key(first)
-            if key not in self._removed:
+            if number not in self._removed:
                 return first
-            self._removed.discard(key)
+            self._removed.discard(number)
         return None
 
     def put_off(self, place: Place) -> None:
@@ -63,17 +68,25 @@ class Incoming:
         self._waiting.extend(self._unreadable.values())
         self._unreadable.clear()
 
-    def remove(self, entry: Found | Place) -> None:
-        if self._unreadable.pop(_key(entry), None) is None:
-            self._removed.add(_key(entry))
+    def remove(self, number: int, entry: Found | Place) -> bool:
+        """Take out one of `numbered`. False if it has gone meanwhile: somebody has taken it."""
+        if number == UNREADABLE:
+            return isinstance(entry, Place) and self._unreadable.pop(_key(entry), None) is not None
+        if number < self._taken or number in self._removed:
+            return False
+        self._removed.add(number)
+        return True
+
+    def numbered(self) -> list[tuple[int, Found | Place]]:
+        """What waits now, each with the number that `remove` wants."""
+        waiting = [pair for pair in enumerate(self._waiting, self._taken) if pair[0] not in self._removed]
+        return [*waiting, *((UNREADABLE, place) for place in self._unreadable.values())]
 
     def __iter__(self) -> Iterator[Found | Place]:
-        yield from (each for each in self._waiting if _key(each) not in self._removed)
-        yield from self._unreadable.values()
+        return (entry for _, entry in self.numbered())
 
 
-def _key(entry: Found | Place) -> tuple[str, int]:
-    place = entry.place if isinstance(entry, Found) else entry
+def _key(place: Place) -> tuple[str, int]:
     return place.path, place.offset
 
 

@@ -35,6 +35,8 @@ from estafeta.services.queue_control import HOLD as TO_HOLD
 
 PIECE = 500
 """Messages in one reply, or changed in one go."""
+TAKEN = -2
+"""In place of the number of a new message that is being taken up."""
 SETTLE = 5.0
 """Seconds for a message to get where it is to go before we answer; an agent may have it for longer."""
 
@@ -138,11 +140,11 @@ class QueueControl:
 
     async def _in_memory(self, operation: str, ids: set[str] | None, queues: tuple[str, ...]) -> list[str]:
         """Active messages and those in journals; the latter are made active, so that they end like the others."""
-        changed = []
         if operation in (RELEASE, FLUSH):
             return []
-        if INCOMING in queues and len(self._queue.incoming):
-            for entry in list(self._queue.incoming):
+        busy: dict[str, Message] = {}
+        if INCOMING in queues:
+            for number, entry in [*self._queue.incoming.numbered(), *((TAKEN, place) for place in self._queue.reading)]:
                 try:
                     found = await self._read(entry)
                 except (MessageGone, Damaged):
@@ -150,19 +152,25 @@ class QueueControl:
                 queue_id = found.envelope.queue_id
                 if ids is not None and queue_id not in ids:
                     continue
-                self._queue.incoming.remove(entry)
-                changed.append(queue_id)
-                self._apply(operation, self._queue.adopt(found))
-        if ACTIVE in queues:
-            busy = []
-            for message in self._chosen(ids):
-                if not message.deleted and message.queue_id not in changed:
-                    changed.append(message.queue_id)
-                    busy.append(message)
+                if number != TAKEN and self._queue.incoming.remove(number, entry):
+                    busy[queue_id] = self._queue.adopt(found)
+                    self._apply(operation, busy[queue_id])
+                    continue
+                # It was taken up while we were busy with others.
+                while found.place in self._queue.reading:  # noqa: ASYNC110 - as long as reading a file takes
+                    await asyncio.sleep(0.001)
+                message = self._queue.active.get(queue_id)
+                if message is not None and not message.deleted and queue_id not in busy:
+                    busy[queue_id] = message
                     self._apply(operation, message)
-            if operation in (TO_HOLD, REQUEUE):
-                await self._settled(busy)
-        return changed
+        if ACTIVE in queues:
+            for message in self._chosen(ids):
+                if not message.deleted and message.queue_id not in busy:
+                    busy[message.queue_id] = message
+                    self._apply(operation, message)
+        if operation in (TO_HOLD, REQUEUE):
+            await self._settled(list(busy.values()))
+        return list(busy)
 
     def _chosen(self, ids: set[str] | None) -> Iterator[Message]:
         for queue_id in list(self._queue.active) if ids is None else list(ids):
@@ -185,7 +193,7 @@ class QueueControl:
         """Wait a little while for messages to leave the active queue."""
         deadline = self._clock() + SETTLE
         while self._clock() < deadline and any(  # noqa: ASYNC110 - rare, and over in a moment
-            self._queue.active.get(message.queue_id) is message and not message.pending for message in messages
+            (now := self._queue.active.get(message.queue_id)) is not None and not now.pending for message in messages
         ):
             await asyncio.sleep(0.01)
 

@@ -25,6 +25,7 @@ from estafeta.mail.envelope import (
 )
 from estafeta.mail.logline import shown
 from estafeta.queue.journal import SpoolError
+from estafeta.queue.keeper import Found
 from estafeta.queue.place import Place
 from estafeta.queue.record import Damaged
 from estafeta.services.delivery import Result
@@ -148,7 +149,8 @@ class Finish:
                 untold |= message.failed
         if not message.deleted:
             untold |= await self._report_delivery(message)
-        if message.requeue and not message.deleted and await self._requeued(message):
+        undelivered = len(envelope.done) < len(envelope.recipients)
+        if message.requeue and undelivered and not message.deleted and await self._requeued(message):
             message.deleted = True
         waits = untold or envelope.expanded
         if message.deleted or (not waits and len(envelope.done) >= len(envelope.recipients)):
@@ -248,6 +250,7 @@ class Finish:
                 failed[index] = deferred.get(index) or _result(envelope.troubles.get(index, EXPIRED))
         self._keeper.failed(message.queue_id, {index: _trouble(result) for index, result in failed.items()})
         message.deferred = None
+        message.expire = False
 
     def _delay_is_due(self, envelope: Envelope) -> bool:
         after = self._conf.delay_warning_time
@@ -322,11 +325,23 @@ class Finish:
             if message.deleted:
                 self._keeper.release(place, message.queue_id)
                 self.queue.deferred.finished(message.queue_id)
+            elif _asked_late(message, queue):
+                self._once_more(message, place)
+                continue
             elif queue == "deferred":
                 self.queue.deferred.add(message.queue_id, message.envelope.attempt_after, place.path)
                 if self.flush_notes is not None and message.deferred:
                     self.flush_notes.put_off(message.envelope, message.deferred)
             self.queue.left(message)
+
+    def _once_more(self, message: Message, place: Place) -> None:
+        """An operator asked for something while the message was on its way to a file: it is done now."""
+        self.queue.left(message)
+        found = Found(place, message.envelope)
+        found.recall()
+        again = self.queue.adopt(found)
+        again.hold, again.requeue, again.expire = message.hold, message.requeue, message.expire
+        self.queue.withdraw(again)
 
     def _cannot_move(self, queue: str, message: Message, error: Exception) -> None:
         if isinstance(error, Damaged) or (isinstance(error, OSError) and error.errno == errno.ENOENT):
@@ -354,6 +369,13 @@ class Finish:
 def backoff(age: float, least: float, most: float) -> float:
     """How long to wait until the next attempt: as long as the message is old, within limits. Seconds."""
     return min(max(age, least), most)
+
+
+def _asked_late(message: Message, queue: str) -> bool:
+    """Whether an operator asked for something that the conclusion of the message cannot have known of."""
+    if message.envelope.trace & TRACE_VERIFY:
+        return False
+    return message.requeue or (queue != "hold" and (message.hold or message.expire))
 
 
 def _result(trouble: Trouble) -> Result:

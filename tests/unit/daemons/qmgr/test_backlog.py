@@ -29,7 +29,8 @@ def test_a_removed_message_is_passed_over() -> None:
     first = found(1)
     incoming.add(first)
     incoming.add(found(2))
-    incoming.remove(first)
+    numbered = incoming.numbered()[0]
+    assert incoming.remove(*numbered) and not incoming.remove(*numbered)
     assert len(incoming) == 1
     taken = incoming.take()
     assert isinstance(taken, Found) and taken.envelope.queue_id == "Q2"

@@ -1,6 +1,12 @@
 from __future__ import annotations
 
+import asyncio
+
+import pytest
+
 from estafeta.daemons.qmgr.control import QueueControl
+from estafeta.mail.envelope import Envelope
+from estafeta.queue.place import Place
 from estafeta.services.queue_control import (
     DELETE,
     EXPIRE,
@@ -249,5 +255,55 @@ def test_a_file_that_cannot_be_removed_is_not_said_to_be_deleted() -> None:
         reply = await ask(post, DELETE)
         assert reply.queue_ids == ["Q2"]
         assert "cannot remove deferred/Q1" in reply.reason
+
+    run(case)
+
+
+def test_new_mail_that_is_taken_up_while_an_operator_holds_everything_is_held_too() -> None:
+    async def case(post: PostOffice, lines: list[str]) -> None:
+        post.queue._message_limit = 0
+        for _ in range(6):
+            post.letter("a@x", "b@x")  # more recipients than are kept in memory: envelopes are read
+        await post.settle()
+        assert len(post.queue.incoming) == 6
+        post.agent.answer = lambda delivery: [DEFERRED] * len(delivery.recipients)
+        asking = asyncio.ensure_future(ask(post, HOLD))
+        await asyncio.sleep(0)  # it reads the first
+        post.queue._message_limit = post.queue._recipient_limit = 100
+        post.queue.wake()
+        reply = await asking
+        assert sorted(reply.queue_ids) == ["Q1", "Q2", "Q3", "Q4", "Q5", "Q6"]
+        assert sorted(post.keeper.files) == [f"hold/{each}" for each in sorted(reply.queue_ids)]
+        assert len(post.queue.incoming) == 0 and not post.queue.active
+        assert not [line for line in lines if "error" in line]
+
+    run(case, qmgr_message_recipient_limit="1")
+
+
+@pytest.mark.parametrize(("operation", "end"), [(HOLD, ["hold/Q1"]), (REQUEUE, []), (EXPIRE, []), (DELETE, [])])
+def test_what_is_asked_while_a_message_is_being_put_off_is_done(operation: str, end: list[str]) -> None:
+    async def case(post: PostOffice, lines: list[str]) -> None:
+        post.agent.answer = lambda delivery: [DEFERRED] * len(delivery.recipients)
+        store = post.keeper.defer
+        replies: list[ControlReply] = []
+
+        async def slowly(moves: list[tuple[Place, Envelope]]) -> list[Place]:
+            post.keeper.defer = store  # type: ignore[method-assign]
+            asking = asyncio.ensure_future(ask(post, operation, "Q1"))
+            await asyncio.sleep(0.01)
+            places = await store(moves)
+            asking.add_done_callback(lambda asked: replies.append(asked.result()))
+            return places
+
+        post.keeper.defer = slowly  # type: ignore[method-assign]
+        post.letter("a@x")
+        while not replies:
+            await asyncio.sleep(0.01)
+        await post.settle()
+        assert replies[0].queue_ids == ["Q1"]
+        assert list(post.keeper.files) == end
+        assert not post.queue.active and not len(post.queue.deferred)
+        if operation == EXPIRE:
+            assert ("bounce", "Q1", [0]) in [(kind, name, who) for kind, name, who in post.reporter.asked]
 
     run(case)
