@@ -49,6 +49,8 @@ class Office:
     port: str = "25"
     ports: Mapping[str, int] = field(default_factory=dict)
     session_limit: int = 2
+    relayhost: str = ""
+    """What main.cf says: a slip in it must not cost the mail."""
     fallback: Sequence[str] = ()
     best_mx: str = ""
     """`transport` or `transport:nexthop` for mail that would come back to this machine; empty returns it."""
@@ -109,15 +111,22 @@ class Attempt:
     async def _places(self, nexthop: str) -> None:
         letter = self._letter
         places, slip = self._destinations(nexthop, nexthop, "correct the transport or relayhost setting")
+        suspect = "relayhost" if nexthop == self._office.relayhost else ""
         if self._office.fallback:
             setting = "lmtp_fallback_relay" if self._office.manner.lmtp else "smtp_fallback_relay"
             more, another = self._destinations(" ".join(self._office.fallback), nexthop, f"correct {setting}")
             places += [place for place in more if place not in places]
+            suspect = setting if more else suspect
             slip = slip or another
+        missing = None
         for place in places:
-            await self._place(place, nexthop)
+            missing = await self._place(place, nexthop)
             if not letter.left:
                 return
+        if missing is not None and missing.hard and suspect:
+            # The last resort is one that the administrator chose: that it does not exist is no fault of the recipient.
+            log.warning(f"{suspect} configuration problem")
+            letter.trouble.update(dict.fromkeys(letter.left, Failure("4.3.5", missing.text)))
         # What no server could be found for is final only now that all places are exhausted, and all were places:
         # where the administrator made a slip, nobody knows who would have taken the mail.
         for index in letter.left if slip is not None else ():
@@ -136,16 +145,21 @@ class Attempt:
             log.warning(f"{queue_id}: next hop {nexthop!r}: {each}; {remedy}")
         return places, slips[0] if slips else None
 
-    async def _place(self, place: Destination, nexthop: str) -> None:
+    async def _place(self, place: Destination, nexthop: str) -> Failure | None:
+        """Try the servers of one destination. Returns why there are none."""
         letter, office = self._letter, self._office
         try:
             servers = await office.directory.servers(place, lmtp=office.manner.lmtp)
         except LoopsBack as error:
             if office.best_mx:
                 await self._pass_on()
+            elif nexthop == office.relayhost:
+                log.warning("relayhost configuration problem")
+                for index in list(letter.left):
+                    letter.done(index, Failure("4.3.5", error.failure.text).outcome())
             else:
                 letter.fail_all(error.failure)
-            return
+            return None
         except SiteError as error:
             # "Does not exist" counts only if no other place takes it, so it is kept as trouble, hard or not.
             self._note()
@@ -153,14 +167,15 @@ class Attempt:
                 known = letter.trouble.get(index)
                 if known is None or known.hard or not error.failure.hard:
                     letter.trouble[index] = error.failure
-            return
+            return error.failure
         sessions = 0
         for server in self._fresh(servers):
             if office.session_limit and sessions >= office.session_limit:
-                return
+                return None
             sessions += await self._server(server, nexthop)
             if not letter.left:
-                return
+                return None
+        return None
 
     async def _pass_on(self) -> None:
         """We are the best mail exchanger of a domain that is not listed as ours: best_mx_transport has its mail."""
@@ -194,15 +209,17 @@ class Attempt:
         """Try one server, by an idle connection or a new one. True when it was a session."""
         letter, office = self._letter, self._office
         self._note()
-        while (connection := office.pool.take_for(server)) is not None:
-            if await self._session(connection, nexthop):
-                return True
         letter.connected, letter.uses = 0.0, 0
         try:
+            # Before any connection: an idle one was made for another next hop, of which less may be demanded.
             hindrance = await office.unmet(server, nexthop, letter.delivery.sender)
             if hindrance is not None:
                 letter.fail_all(hindrance)
                 return False
+            while (idle := office.pool.take_for(server)) is not None:
+                if await self._session(idle, nexthop):
+                    return True
+            letter.connected, letter.uses = 0.0, 0
             connection = await open_connection(
                 server,
                 office.manner,

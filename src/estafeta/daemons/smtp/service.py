@@ -105,12 +105,13 @@ class SmtpService(DeliveryAgent):
             unmet=self.unmet,
             session_limit=settings.mx_session_limit,
             postmaster=self.postmaster,
+            relayhost=self.conf.value("relayhost").strip(),
             fallback=settings.fallback_relay,
             best_mx=self.conf.best_mx_transport.strip(),
             pass_on=PassOn(timeout=self.conf.ipc_timeout),
             # Whoever logs in by sender must not carry the next sender's mail.
             keep=settings.connection_cache_on_demand and not settings.sender_dependent_authentication,
-            keep_for=self.keep_for,
+            keep_for=None if settings.sender_dependent_authentication else self.keep_for,
         )
 
     async def deliver(self, delivery: Delivery) -> Answer:
