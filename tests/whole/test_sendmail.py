@@ -179,3 +179,23 @@ def test_smtp_on_standard_input_ends_with_the_input(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert done.stdout.endswith(b"503 5.5.1 Error: need MAIL command\r\n")
     assert os.listdir(site.queue / "maildrop") == []
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a folder of another owner")
+def test_a_drop_file_that_cannot_be_removed_is_taken_in_once(tmp_path: Path) -> None:
+    with Site(tmp_path) as site:
+        site.wait_for(r"daemon started")
+        # As after a careless chown: pickup may read what is there, and not remove it.
+        os.chown(site.queue / "maildrop", 0, -1)
+        (site.queue / "maildrop").chmod(0o1777)
+        for name in ("first", "second", "third"):
+            done = sendmail(site, f"{name}@example.test", stdin=b"Subject: x\n\nx\n")
+            assert done.returncode == 0
+            site.wait_for_mail(f"{name}@example.test")
+        assert re.search(r"warning: remove maildrop/\w+: Operation not permitted: .*set-permissions", site.log)
+        os.chown(site.queue / "maildrop", pwd.getpwnam(site.owner).pw_uid, -1)
+        sendmail(site, "last@example.test", stdin=b"Subject: x\n\nx\n")
+        site.wait_for_mail("last@example.test")
+        site.wait_until(lambda: not list((site.queue / "maildrop").iterdir()), what="files are left")
+        assert [len(site.mail(f"{name}@example.test")) for name in ("first", "second", "third")] == [1, 1, 1]

@@ -44,6 +44,8 @@ class PickupService(Service):
         super().__init__(context)
         self._folder = folder
         self._seen_bad: set[str] = set()
+        self._taken: set[str] = set()
+        """Files that are in the spool, but could not be removed."""
         self._own_uid = -1
 
     async def open(self) -> None:
@@ -89,6 +91,7 @@ class PickupService(Service):
                 log.warning(f"scan {self._folder}: {error.strerror}: run 'postfix check'")
                 return
             self._seen_bad.intersection_update(names)
+            self._taken.intersection_update(names)
             names = [name for name in names if name not in tried]
             if not names:
                 return
@@ -99,6 +102,9 @@ class PickupService(Service):
 
     async def _pick_up(self, name: str) -> None:
         path = os.path.join(self._folder, name)
+        if name in self._taken:
+            self._remove(name, path)
+            return
         try:
             dropped = await asyncio.to_thread(Dropped, path)
         except FileNotFoundError:
@@ -120,11 +126,10 @@ class PickupService(Service):
         finally:
             dropped.close()
         if isinstance(answer, Queued):
-            os.unlink(path)
+            self._remove(name, path)
         elif isinstance(answer, Refused):
             # Without recipients it goes nowhere, and there is nobody to return it to.
-            log.warning(f"{path}: {answer.dsn} {answer.text}: moved to corrupt/{name}")
-            os.rename(path, os.path.join("corrupt", name))
+            self._set_aside(name, path, answer)
         else:
             log.warning(f"{path}: {answer.dsn} {answer.text}: the message stays and is tried again")
 
@@ -152,6 +157,27 @@ class PickupService(Service):
             if submission.feed(piece):
                 await submission.drain()
         return await submission.finish()
+
+    def _remove(self, name: str, path: str) -> None:
+        """Its message is in the spool. If the file stays, it must not be taken in at each round."""
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            self._taken.add(name)
+            log.warning(
+                f"remove {path}: {error.strerror}: its message is in the queue, and is taken in once more after a "
+                "restart: run 'postfix check' and 'postfix set-permissions', or remove it"
+            )
+
+    def _set_aside(self, name: str, path: str, answer: Refused) -> None:
+        try:
+            os.rename(path, os.path.join("corrupt", name))
+        except OSError as error:
+            log.warning(f"{path}: {answer.dsn} {answer.text}: it stays, as corrupt/ does not take it: {error.strerror}")
+            return
+        log.warning(f"{path}: {answer.dsn} {answer.text}: moved to corrupt/{name}")
 
     def _refuse_file(self, name: str, path: str, problem: BadDrop) -> None:
         """Said once for each file: it stays, since only a person can tell what it is."""
