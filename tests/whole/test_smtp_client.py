@@ -56,6 +56,11 @@ def one(tmp_path: Path, replies: dict[str, Any], *recipients: str, **settings: A
     return found
 
 
+def write(path: Path, text: str) -> str:
+    path.write_text(text)
+    return str(path)
+
+
 def texts(outcomes: list[Outcome]) -> list[tuple[type, str, str]]:
     return [(type(outcome), outcome.dsn, outcome.text) for outcome in outcomes]
 
@@ -374,6 +379,33 @@ def test_reuse_for_some_destinations_only(tmp_path: Path) -> None:
         smtp_connection_cache_destinations="127.0.0.1",
         smtp_host_lookup="native",
         disable_dns_lookups="yes",
+    )
+
+
+def test_an_idle_connection_of_another_next_hop_does_not_evade_what_is_demanded_of_this_one(tmp_path: Path) -> None:
+    async def scene(client: Client, sink: SmtpSink) -> None:
+        plain = await client.deliver(f"[127.0.0.1]:{sink.port}", "a@b.example")
+        secret = await client.deliver(f"127.0.0.1:{sink.port}", "a@secret.example")
+        assert [type(answer.outcomes[0]) for answer in (plain, secret)] == [Sent, Deferred]
+        assert texts(secret.outcomes)[0][1] == "4.7.5"
+        again = await client.deliver(f"[127.0.0.1]:{sink.port}", "a@b.example")
+        assert isinstance(again.outcomes[0], Sent)
+        assert (len(sink.talks), len(sink.messages)) == (1, 2)
+
+    talk(tmp_path, scene, smtp_tls_policy_maps="regexp:" + write(tmp_path / "policy", "/^127/ encrypt\n"))
+
+
+def test_sender_dependent_logins_keep_no_connection(tmp_path: Path) -> None:
+    async def scene(client: Client, sink: SmtpSink) -> None:
+        for _ in range(2):
+            await client.deliver(f"[127.0.0.1]:{sink.port}", "a@b.example")
+        assert len(sink.talks) == 2
+
+    talk(
+        tmp_path,
+        scene,
+        smtp_sender_dependent_authentication="yes",
+        smtp_connection_cache_destinations="127.0.0.1",
     )
 
 
