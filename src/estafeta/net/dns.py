@@ -111,9 +111,7 @@ class Resolver:
         kept = self._cache.get(key)
         if kept is not None:
             if isinstance(kept, DnsError):
-                again = type(kept)(kept.name, kept.rrtype, str(kept))
-                again.ttl = kept.ttl
-                raise again from None
+                raise kept.again() from None
             return kept
         # Shielded: one asker who loses patience must not take the answer from the others.
         answer = await asyncio.shield(self._asking.get(key) or self._begin(key))

@@ -44,13 +44,14 @@ class DnsCache:
         return outcome._replace(ttl=int(left)) if isinstance(outcome, Answer) else outcome
 
     def put(self, key: Key, outcome: Outcome, ttl: int) -> None:
-        """`ttl` in seconds; 0 is not kept."""
+        """`ttl` in seconds; 0 is not kept. Of an error, which is about to be raised, a copy is kept."""
         if isinstance(outcome, DnsDown):
             ttl = FAILURE
         ttl = min(ttl, LONGEST if isinstance(outcome, Answer) else LONGEST_NO)
         if ttl <= 0:
             return
-        self._entries[key] = (self._clock() + ttl, outcome)
+        kept = outcome if isinstance(outcome, Answer) else outcome.again()
+        self._entries[key] = (self._clock() + ttl, kept)
         self._entries.move_to_end(key)
         while len(self._entries) > self._most:
             self._entries.popitem(last=False)

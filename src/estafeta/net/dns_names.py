@@ -25,6 +25,13 @@ class DnsError(Exception):
         self.ttl = -1
         """Seconds that a denial may be relied on, where the name server said so; -1 where not."""
 
+    def again(self) -> DnsError:
+        """The same answer to be kept, or raised once more. An exception holds on to all frames that it has gone
+        through, with the session and the reply in them."""
+        other = type(self)(self.name, self.rrtype, str(self))
+        other.ttl = self.ttl
+        return other
+
 
 class NoSuchDomain(DnsError):
     """NXDOMAIN: the name does not exist (RFC 8020)."""

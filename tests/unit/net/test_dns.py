@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
@@ -234,6 +236,29 @@ def test_denials_are_kept_as_the_soa_says_and_failures_for_a_moment(server: DnsS
     assert (ask("servfail.example"), ask("servfail.example")) == (3, 3)
     clock.now += 1.1
     assert ask("servfail.example") == 4
+
+
+def test_a_kept_denial_holds_on_to_nobody_who_asked(server: DnsServer, tmp_path: Path) -> None:
+    class Session:
+        pass
+
+    async def converse(dns: Resolver, seen: list[weakref.ref[Session]]) -> None:
+        session = Session()
+        seen.append(weakref.ref(session))
+        with pytest.raises(NoSuchDomain):
+            await dns.query("not.there.example", "A")
+        assert session is not None
+
+    async def work() -> None:
+        dns = resolver_for(server, tmp_path)
+        seen: list[weakref.ref[Session]] = []
+        await converse(dns, seen)
+        await asyncio.sleep(0)
+        gc.collect()
+        assert seen[0]() is None
+        assert dns.at_hand("not.there.example", "A")
+
+    run(work())
 
 
 def test_equal_questions_share_one_answer_and_survive_an_impatient_asker(tmp_path: Path) -> None:
