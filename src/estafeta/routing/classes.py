@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from estafeta.base import log
 from estafeta.mail.address import quote, split, split_extension
 from estafeta.routing.answer import ALIAS, DEFAULT, LOCAL, MAILBOX, RELAY
 from estafeta.routing.transports import split_transport
@@ -15,6 +16,13 @@ from estafeta.tables.maps import Maps
 
 if TYPE_CHECKING:
     from estafeta.config.instance import Config
+
+_PARAMETERS = {
+    LOCAL: "local_transport",
+    MAILBOX: "virtual_transport",
+    RELAY: "relay_transport",
+    DEFAULT: "default_transport",
+}
 
 NOTHING = "DUNNO"
 """The result of a sender-dependent table that ends the search without an answer."""
@@ -36,12 +44,14 @@ class ClassRoutes:
     )
 
     def __init__(self, conf: Config) -> None:
-        self._fixed = {
-            LOCAL: split_transport(conf.local_transport),
-            MAILBOX: split_transport(conf.virtual_transport),
-            RELAY: split_transport(conf.relay_transport),
-            DEFAULT: split_transport(conf.default_transport),
-        }
+        self._fixed = {kind: split_transport(getattr(conf, name)) for kind, name in _PARAMETERS.items()}
+        for kind, (transport, _) in self._fixed.items():
+            if not transport:
+                name = _PARAMETERS[kind]
+                log.warning(
+                    f"{conf.origin(name)}: parameter {name}: null transport is not allowed, its mail waits: write a "
+                    "name of master.cf before the colon"
+                )
         self._relayhost = conf.value("relayhost").strip()
         self._relayhost_maps = Maps.open(conf.sender_dependent_relayhost_maps, name="sender_dependent_relayhost_maps")
         self._default_maps = Maps.open(

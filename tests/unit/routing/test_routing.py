@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from estafeta.base import log
 from estafeta.config.instance import Config
 from estafeta.routing.domains import own_addresses
 from estafeta.routing.routing import Resolved, Routing, Unlisted
@@ -163,3 +164,15 @@ def test_transport_maps_take_no_part_of_an_address(tmp_path: Path) -> None:
     table.write_text("/@(one)$/ smtp:$1\n/@one$/ discard:\n")
     rules = routing(transport_maps=f"regexp:{table}")
     assert at_once(rules.resolve("u@one")).transport == "discard"
+
+
+def test_a_transport_without_a_name_is_told_with_its_parameter() -> None:
+    said: list[str] = []
+    before = log.install(lambda level, text, program: said.append(text))
+    try:
+        routing(virtual_transport=":")
+    finally:
+        log.install(before)
+    assert [text.partition(", its mail")[0] for text in said] == [
+        "built-in default: parameter virtual_transport: null transport is not allowed"
+    ]
