@@ -159,12 +159,7 @@ class Keeper:
     async def _recover_segment(self, path: str) -> list[Found]:
         if self._segments.is_complete(path):
             return []
-        try:
-            held = await self._run(scan.scan_segment, self._directory, path)
-        except Damaged as error:
-            log.warning(str(error))
-            await self._run(self._files.to_corrupt, path)
-            return []
+        held = await self._run(scan.scan_segment, self._directory, path)
         if held.damaged:
             await self._run(scan.keep_damaged, self._directory, path, held.damaged)
         new = [each for each in held.messages if self._segments.arrived(path, each[0].offset)]

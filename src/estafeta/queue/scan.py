@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from estafeta.base import log
+from estafeta.base.durable import fsync_folder
 from estafeta.mail import envelope as envelopes
 from estafeta.mail.envelope import Envelope
 from estafeta.queue import record
@@ -76,7 +77,11 @@ def scan_segment(directory: str, path: str) -> SegmentScan:
         elif header.flags == record.SEAL:
             sealed = True
         else:
-            found.messages.append(_message(path, start, header, data))
+            try:
+                found.messages.append(_message(path, start, header, data))
+            except record.Damaged as error:
+                log.warning(str(error))
+                found.damaged.append((start, end))
     if abandoned:
         found.total = len(found.messages)
     if found.damaged and found.damaged[-1][1] == len(data) and not sealed and not _whole(data, found.damaged[-1][0]):
@@ -96,6 +101,7 @@ def keep_damaged(directory: str, path: str, stretches: list[tuple[int, int]]) ->
                 kept.write(segment.read(end - start))
                 kept.flush()
                 os.fsync(kept.fileno())
+            fsync_folder(os.path.join(directory, "corrupt"))
             log.warning(f"{path}: bytes {start} to {end} are damaged: saved as {target}")
 
 

@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 
-from estafeta.base.durable import fsync_folder, write_all
+from estafeta.base.durable import write_all
 from estafeta.mail import envelope as envelopes
 from estafeta.mail.envelope import Envelope
 from estafeta.queue import record
@@ -138,11 +138,13 @@ class LargeMessage:
         )
         final = self._full(self._path)
         try:
-            write_all(self._fd, (packed,))
-            os.pwrite(self._fd, header, 0)
-            os.fsync(self._fd)
-            os.rename(final + PART, final)
-            fsync_folder(os.path.dirname(final))  # only now may we say 250
+            # Opened before anything is promised: a message that has its name is delivered, whatever the client hears.
+            with _OpenFile(os.open(os.path.dirname(final), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)) as folder:
+                write_all(self._fd, (packed,))
+                os.pwrite(self._fd, header, 0)
+                os.fsync(self._fd)
+                os.rename(final + PART, final)
+                os.fsync(folder)  # only now may we say 250
         except OSError as error:
             raise SpoolError(error.errno, f"write {self._path}: {error.strerror}") from error
         os.close(self._fd)

@@ -15,7 +15,7 @@ import pytest
 
 from estafeta.base import log
 from estafeta.mail.envelope import Envelope, Recipient
-from estafeta.queue import handover, scan
+from estafeta.queue import handover, record, scan
 from estafeta.queue.files import SYNCFS_FROM, MessageFiles
 from estafeta.queue.handover import HandoverWriter, Kept
 from estafeta.queue.ids import take_serial
@@ -256,6 +256,47 @@ def test_a_large_message_that_is_being_removed_is_not_found_anew(lines: list[str
         assert found == []
         await removing
         assert not os.path.exists(place.path)
+        await keeper.close()
+
+    asyncio.run(story())
+
+
+def test_a_large_message_that_is_refused_for_want_of_open_files_is_not_delivered(lines: list[str]) -> None:
+    async def story() -> None:
+        large = await (spool := Spool()).begin_large("AB12", HEAD)
+        await large.write(b"x\r\n")
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        held: list[int] = []
+        resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 5, hard))
+        try:
+            with contextlib.suppress(OSError):
+                while True:
+                    held.append(os.open(".", os.O_RDONLY))
+            with pytest.raises(SpoolError, match="Too many open files"):
+                await large.finish(envelope_of("AB12"))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            for each in held:
+                os.close(each)
+        await large.abandon()
+        await spool.stop()
+        assert [name for name in os.listdir("incoming") if name != "serial"] == []
+
+    asyncio.run(story())
+
+
+def test_an_envelope_that_cannot_be_read_takes_no_other_message_of_its_journal_along(lines: list[str]) -> None:
+    async def story() -> None:
+        [(first, envelope)] = await commit(1)
+        data = Path(first.path).read_bytes()[
+            : first.offset + record.HEADER_SIZE + first.head + first.body + first.envelope
+        ]
+        odd = b"".join(record.pack(record.MESSAGE, HEAD, [b"y"], b"\xc1"))
+        Path(first.path).write_bytes(odd + data)
+        keeper = Keeper()
+        keeper.lock()
+        assert await found_ids(keeper) == {envelope.queue_id}
+        assert [Path("corrupt", name).read_bytes() for name in os.listdir("corrupt")] == [odd]
         await keeper.close()
 
     asyncio.run(story())
