@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 
 from estafeta.base import log, verbose
 from estafeta.base.fs_identity import acting_as
+from estafeta.base.suggest import did_you_mean
 from estafeta.commands.map_progress import shown_progress
 from estafeta.commands.message_keys import message_keys
 from estafeta.commands.options import Option, UsageError, parse_options
@@ -279,7 +280,7 @@ def _delete(job: Job, key: str) -> int:
             continue  # writable, and empty
         if kind not in WRITABLE:
             if kind not in TYPES:
-                raise Fatal(f"unsupported dictionary type: {kind}")
+                raise Fatal(f"unsupported dictionary type: {kind}{did_you_mean(kind, TYPES)}")
             if kind == "fail":
                 raise Fatal(f"table {kind}:{name}: delete error: Application error")
             if kind in ("static", "environ"):
@@ -303,7 +304,7 @@ def _create(job: Job, kind: str, name: str) -> None:
     except OSError as error:
         raise Fatal(f"open {name}: {error.strerror}") from None
     if kind not in TYPES:
-        raise Fatal(f"unsupported dictionary type: {kind}")
+        raise Fatal(f"unsupported dictionary type: {kind}{did_you_mean(kind, TYPES)}")
     if kind == "fail" and job.incremental and not any(_input_lines()):
         return  # it can be opened, and nothing is to be written
     if kind not in WRITABLE:

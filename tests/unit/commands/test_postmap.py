@@ -108,3 +108,8 @@ def test_an_alias_database_names_myhostname_as_its_master(source: Path, capsys: 
     assert postalias.main([f"lmdb:{source}"]) == 0
     assert postalias.main(["-q", "YP_MASTER_NAME", "-f", f"lmdb:{source}"]) == 0
     assert capsys.readouterr().out == "mail.example.com\n"
+
+
+def test_a_mistyped_type_comes_with_what_may_have_been_meant(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert postmap.main([f"hsah:{source}"]) == 1
+    assert capsys.readouterr().err == "postmap: fatal: unsupported dictionary type: hsah: did you mean hash?\n"

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from estafeta.commands.help import HELP
 
-POSTFIX = "start start-fg stop abort reload status check flush set-permissions logrotate"
+POSTFIX = "start start-fg stop abort reload status check flush set-permissions upgrade-configuration logrotate"
 
 BASH = """\
 _estafeta() {{
@@ -26,6 +26,8 @@ _estafeta() {{
         estafeta) choices="{commands}" ;;
         up) choices="--dir --port --domain --help" ;;
         completion) choices="bash zsh fish" ;;
+        auth) choices="test" ;;
+        limits) choices="-a -c --help" ;;
         postfix) choices="{postfix}" ;;
         postconf) choices="$(postconf -dH 2>/dev/null)" ;;
         postsuper) choices="-d -e -f -h -H -p -r -s -S ALL hold incoming active deferred maildrop" ;;
@@ -49,6 +51,8 @@ _estafeta() {{
     case $command in
         up) compadd -- --dir --port --domain --help ;;
         completion) compadd bash zsh fish ;;
+        auth) compadd test ;;
+        limits) compadd -- -a -c --help ;;
         postfix) compadd {postfix} ;;
         postconf) compadd -- ${{(f)"$(postconf -dH 2>/dev/null)"}} ;;
         postsuper) compadd -- -d -e -f -h -H -p -r -s -S ALL hold incoming active deferred maildrop ;;
@@ -63,6 +67,8 @@ FISH = """\
 complete -c estafeta -n __fish_use_subcommand -f -a "{commands}"
 complete -c estafeta -n "__fish_seen_subcommand_from up" -l dir -l port -l domain -l help
 complete -c estafeta -n "__fish_seen_subcommand_from completion" -f -a "bash zsh fish"
+complete -c estafeta -n "__fish_seen_subcommand_from auth" -f -a test
+complete -c estafeta -n "__fish_seen_subcommand_from limits" -f -a "-a -c --help"
 for command in {installed}
     complete -c $command -l help -d "what it does, and its options"
 end

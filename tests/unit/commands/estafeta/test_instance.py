@@ -87,6 +87,8 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         ("postfix rel", "reload"),
         ("estafeta postfix stat", "status"),
         ("estafeta completion z", "zsh"),
+        ("estafeta auth t", "test"),
+        ("postfix up", "upgrade-configuration"),
     ],
 )
 def test_bash_completes(words: str, expected: str) -> None:
