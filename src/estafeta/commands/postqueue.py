@@ -87,6 +87,8 @@ def messages(conf: Config) -> Iterator[Shown]:
     try:
         yield from fetch(conf.queue_directory, conf.showq_service_name, PATIENCE)
     except OSError as error:
+        if isinstance(error, PermissionError):
+            raise Fatal(f"Queue report unavailable - {_who_may(conf)}") from None
         reason = f"Connect to the {conf.mail_name} showq service: {error.strerror or error}"
         if not _may_read(conf):
             raise Fatal(f"Queue report unavailable - mail system is down ({reason})") from None
@@ -97,6 +99,15 @@ def messages(conf: Config) -> Iterator[Shown]:
             raise Fatal(f"{problem.filename or conf.queue_directory}: {problem.strerror or problem}") from None
 
 
+def _who_may(conf: Config) -> str:
+    """A Python script cannot be set-gid as Postfix's postqueue is, so the rights are those of the caller."""
+    folder, user = os.path.join(conf.queue_directory, "public"), login_name(os.getuid())
+    return (
+        f"{folder}: Permission denied: only root, {conf.mail_owner} and the group {conf.setgid_group} may ask; to let "
+        f"{user} in, run 'usermod -aG {conf.setgid_group} {user}' as root"
+    )
+
+
 def _may_read(conf: Config) -> bool:
     return os.access(os.path.join(conf.queue_directory, "incoming"), os.R_OK | os.X_OK)
 
@@ -105,6 +116,8 @@ def flush(conf: Config) -> None:
     """Try all mail now."""
     try:
         trigger(_public(conf, conf.queue_service_name), QMGR_FLUSH, conf.trigger_timeout)
+    except PermissionError:
+        raise Fatal(f"Cannot flush mail queue - {_who_may(conf)}") from None
     except OSError:
         raise Fatal("Cannot flush mail queue - mail system is down") from None
 

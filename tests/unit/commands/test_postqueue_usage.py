@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -132,3 +133,19 @@ def test_a_command_that_goes_on_as_another_stays_as_verbose(
     assert f"postalias: create hash:{tmp_path}/aliases\n" in capsys.readouterr().err
     assert newaliases.main([]) == 0
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("word", "beginning"), [("-p", "Queue report unavailable"), ("-f", "Cannot flush mail queue")])
+def test_who_may_not_reach_the_services_is_told_who_may(
+    queue: Path, word: str, beginning: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(postqueue, "fetch", refuse)
+    monkeypatch.setattr(postqueue, "trigger", refuse)
+    assert postqueue.main([word]) == 69
+    assert (
+        f"fatal: {beginning} - {queue}/public: Permission denied: only root, postfix and the group postdrop may ask"
+        in (capfd.readouterr().err)
+    )
