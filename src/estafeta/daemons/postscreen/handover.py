@@ -60,9 +60,15 @@ class Handover:
 
     def _ended(self, link: socket.socket) -> None:
         link.close()
+        # They are taken about in order. A storm of clients would else leave the sockets of PATIENCE seconds here.
+        self._overdue.forget_first(_is_closed)
 
     def _late(self, link: socket.socket) -> None:
         if link.fileno() >= 0:
             log.warning(f"timeout sending connection to service {self.service}")
             self._taken.remove(link.fileno())
             link.close()
+
+
+def _is_closed(link: socket.socket) -> bool:
+    return link.fileno() < 0

@@ -67,10 +67,18 @@ class Line(Generic[Each]):
         self._waiting: deque[tuple[float, Each]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
+    def __len__(self) -> int:
+        return len(self._waiting)
+
     def add(self, who: Each) -> None:
         self._waiting.append((self._loop.time() + self.seconds, who))
         if self._timer is None:
             self._timer = self._loop.call_later(self.seconds, self._turn)
+
+    def forget_first(self, has_left: Callable[[Each], bool]) -> None:
+        """Pass over those at the front who have left now, and not only when their time has come."""
+        while self._waiting and has_left(self._waiting[0][1]):
+            self._waiting.popleft()
 
     def close(self) -> None:
         self._waiting.clear()

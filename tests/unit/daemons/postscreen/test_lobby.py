@@ -75,3 +75,17 @@ def test_one_timer_serves_all_who_wait() -> None:
     line.add("d")
     loop.pass_to(13.0)
     assert told[-1] == "d"
+
+
+def test_who_has_left_at_the_front_of_the_line_is_forgotten_at_once() -> None:
+    loop, told, left = Loop(), list[str](), {"a", "b", "d"}
+    line: Line[str] = Line(loop, 6.0, told.append)  # type: ignore[arg-type]
+    for name in "abcd":
+        line.add(name)
+    line.forget_first(left.__contains__)
+    assert len(line) == 2  # d stands behind one who is there
+    loop.pass_to(6.0)
+    assert told == ["c", "d"]
+    line.add("e")
+    loop.pass_to(12.0)
+    assert told[-1] == "e"
