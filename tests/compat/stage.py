@@ -175,7 +175,9 @@ class Stage:
 
     def _machine(self) -> None:
         users = [section.argument for section in self._case.all("user")]
-        passwd = Path("/etc/passwd").read_text()
+        # Without those of this machine that bear the same names.
+        lines = Path("/etc/passwd").read_text().splitlines(keepends=True)
+        passwd = "".join(line for line in lines if line.partition(":")[0] not in users)
         for number, name in enumerate(users, 2001):
             home = STAGE / "home" / name
             home.mkdir()
