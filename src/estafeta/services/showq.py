@@ -99,6 +99,9 @@ def listing(directory: str = ".") -> Iterator[Shown]:
             except Damaged as error:
                 log.warning(str(error))
                 continue
+            except OSError as error:
+                log.warning(f"{path}: {error.strerror}: not in the list; check its owner, and the disk")
+                continue
             yield shown(queue, envelope)
 
 
@@ -146,6 +149,6 @@ def _in_journals(directory: str) -> Iterator[Shown]:
     for path in large:
         try:
             _, envelope = files.load(path)
-        except (MessageGone, Damaged):
+        except (OSError, Damaged):
             continue
         yield shown("incoming", envelope, marks.done.get(envelope.queue_id))

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any
 
+from estafeta.base import log
 from estafeta.daemons.qmgr.active import ActiveQueue
 from estafeta.daemons.qmgr.message import ACTIVE, DEFERRED, HOLD, INCOMING, Message
 from estafeta.mail.envelope import ASKED_EXPIRE
@@ -295,8 +296,18 @@ class QueueControl:
         except MessageGone:
             return None
         except Damaged as error:
-            self._keeper.corrupt(path, str(error))
+            self._set_aside(path, error)
             return None
+        except OSError as error:
+            # The others are not to wait for it; the next scan finds it again.
+            log.warning(f"{path}: {error.strerror}: it is left as it is; check its owner, and the disk")
+            return None
+
+    def _set_aside(self, path: str, damage: Damaged) -> None:
+        try:
+            self._keeper.corrupt(path, str(damage))
+        except OSError as error:
+            log.warning(f"{damage}: it stays, as corrupt/ does not take it: {error.strerror}")
 
     async def _move(self, operation: str, moves: list[tuple[Place, Any]]) -> None:
         if operation == TO_HOLD:

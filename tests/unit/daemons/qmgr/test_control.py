@@ -6,6 +6,7 @@ import pytest
 
 from estafeta.daemons.qmgr.control import QueueControl
 from estafeta.mail.envelope import Envelope
+from estafeta.queue.keeper import Found
 from estafeta.queue.place import Place
 from estafeta.services.queue_control import (
     DELETE,
@@ -305,5 +306,27 @@ def test_what_is_asked_while_a_message_is_being_put_off_is_done(operation: str, 
         assert not post.queue.active and not len(post.queue.deferred)
         if operation == EXPIRE:
             assert ("bounce", "Q1", [0]) in [(kind, name, who) for kind, name, who in post.reporter.asked]
+
+    run(case)
+
+
+def test_a_file_that_cannot_be_read_keeps_no_other_from_being_held() -> None:
+    async def case(post: PostOffice, lines: list[str]) -> None:
+        await put_off(post, "a@x", "b@x", "c@x")
+        load = post.keeper.load
+
+        def refused(path: str) -> Found:
+            if path == "deferred/Q2":
+                raise PermissionError(13, "Permission denied", path)
+            return load(path)
+
+        post.keeper.load = refused  # type: ignore[method-assign]
+        reply = await ask(post, HOLD)
+        assert reply.queue_ids == ["Q1", "Q3"]
+        assert sorted(post.keeper.files) == ["deferred/Q2", "hold/Q1", "hold/Q3"]
+        assert [line for line in lines if line.startswith("warning: deferred/Q2: Permission denied")]
+        post.keeper.load = load  # type: ignore[method-assign]
+        assert (await ask(post, HOLD)).queue_ids == ["Q2"]
+        assert not post.queue.loading
 
     run(case)
