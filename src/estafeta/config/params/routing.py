@@ -19,7 +19,7 @@ class Routing:
     relayhost = words(
         "",
         "The next hop for all mail that is not for this system's own domains: example.com, [host]:port, or several "
-        "to try in order. While none of them can be found, mail waits. Empty sends each message to its own destination.",
+        "to try in order. While none can be found, mail waits. Empty sends each message to its own destination.",
     )
     default_transport = text(
         "smtp",
