@@ -98,6 +98,8 @@ async def _found(keeper: Keeper, queues: Iterable[str]) -> AsyncIterator[Found]:
                 continue
             except Damaged as error:
                 keeper.corrupt(path, str(error))
+            except OSError as error:
+                log.warning(f"{path}: {error.strerror}: it is left as it is; check its owner, and the disk")
 
 
 def delete_dropped(directory: str, names: set[str] | None) -> list[str]:

@@ -121,3 +121,38 @@ def test_what_root_changes_while_there_is_no_qmgr_belongs_to_the_owner_of_the_qu
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert any("hold" in path.parts for path in files)
     assert {path.owner() for path in files} == {"nobody"}
+
+
+def test_a_file_that_cannot_be_read_keeps_no_other_from_being_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in (".", "incoming", "active", "deferred", "hold", "corrupt"):
+        Path(name).mkdir(exist_ok=True)
+        if os.geteuid() == 0:
+            os.chown(name, 65534, -1)
+    conf = Config.for_test(queue_directory=".")
+
+    async def story() -> None:
+        spool = Spool()
+        names = []
+        for _ in range(3):
+            names.append(spool.new_id(1.5))
+            await spool.commit(Envelope(names[-1], 1.5, "a@b", [Recipient("c@d")]), b"X: y\r\n\r\n", (b"z\r\n",))
+        await spool.stop()
+        await change_offline(conf, Control(HOLD, names))
+        await change_offline(conf, Control(RELEASE, names))
+        (odd,) = Path("deferred").rglob(names[1])
+        odd.chmod(0)
+        reply = await change_offline(conf, Control(HOLD, []))
+        assert sorted(reply.queue_ids) == sorted({*names} - {names[1]})
+        assert odd.exists()
+
+    as_root = os.geteuid() == 0
+    if as_root:
+        os.seteuid(65534)
+    try:
+        asyncio.run(asyncio.wait_for(story(), 20))
+    finally:
+        if as_root:
+            os.seteuid(0)
