@@ -91,18 +91,27 @@ class StreamDoor(Door):
 
     def close(self) -> None:
         super().close()
-        self._shut()
+        # At once: who is accepted from now on would be forgotten, as the process may end in the next turn of the loop.
+        servers, self._servers = self._servers, []
+        for server in servers:
+            server.close()
         self._unwatch_pot()
         for listening in self._sockets:
             # While master lives, it holds them too. If it has died, the next one wants to have the port.
             self.loop.call_soon(listening.close)
-        # They have not heard a word from us; another process would not hear of them. So they are served here.
+        self.loop.call_soon(self._serve_who_waits)  # some may be on their way to the line
+
+    def _serve_who_waits(self) -> None:
+        """They have not heard a word from us; another process would not hear of them."""
         while self._waiting:
             self.slots.clients += 1
             last = self._waiting.pop()
             last.admit(self._protocol(self._leave_extra, last.origin))
 
     def _arrived(self, origin: Origin | None = None) -> asyncio.BaseProtocol:
+        if self.closed:  # it was passed on before
+            self.slots.clients += 1
+            return self._protocol(self._leave_extra, origin)
         if not self.slots.take():
             self._shut()
             self._watch_pot()
@@ -257,6 +266,15 @@ class _Refused(asyncio.Protocol):
 class PassDoor(StreamDoor):
     """Connections that another process accepted: each arrives as an open descriptor over a local socket."""
 
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._links = 0
+        """How many were accepted over which nothing has come yet: who is behind them waits for us alone."""
+
+    @property
+    def idle(self) -> bool:
+        return super().idle and not self._links
+
     async def open(self) -> None:
         self._opening = False
         if self.closed or self._servers or self.slots.full:
@@ -270,10 +288,19 @@ class PassDoor(StreamDoor):
         except OSError:
             return  # another process was faster, or the sender went away
         link.setblocking(False)
+        self._links += 1
         self.loop.add_reader(link.fileno(), self._receive, link)
 
     def _receive(self, link: socket.socket) -> None:
         self.loop.remove_reader(link.fileno())
+        self._links -= 1
+        try:
+            self._take_in(link)
+        finally:
+            if self.closed and self.idle:
+                self.served()
+
+    def _take_in(self, link: socket.socket) -> None:
         try:
             with link:
                 payload, descriptors, _, _ = socket.recv_fds(link, passed.LONGEST, 8)

@@ -194,6 +194,7 @@ class Process:
         """Let nobody in, wait for who is in, and give the service its last word."""
         assert self._door is not None
         self._door.close()
+        await asyncio.sleep(0)  # who was accepted in the last turn of the loop counts from the next one
         self._service.draining()
         deadline = None if self._patience is None else self._loop.time() + self._patience
         while not self._door.idle and (deadline is None or self._loop.time() < deadline):
