@@ -37,6 +37,9 @@ class FlushNotes:
         for site in {split(recipients[index].address)[1].lower() for index in indices}:
             if well_formed(site) and len(self._waiting) < MOST_WAITING:
                 self._waiting.append((site, envelope.queue_id))
+        self._begin()
+
+    def _begin(self) -> None:
         if self._waiting and self._task is None:
             self._task = self._loop.create_task(self._tell())
             self._task.add_done_callback(self._told)
@@ -45,6 +48,7 @@ class FlushNotes:
         self._task = None
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error(f"cannot tell the flush service what waits: {error!r}")
+        self._begin()  # something may have come since it looked for the last time
 
     async def _tell(self) -> None:
         while self._waiting:
