@@ -333,6 +333,27 @@ def test_postsuper_and_postqueue_change_what_qmgr_holds(queue: Path) -> None:
     run(case)
 
 
+def test_what_was_deleted_and_is_put_back_under_its_name_is_queued_again(queue: Path) -> None:
+    """As from a copy that was made before: it is not taken for the file that is about to be removed."""
+
+    async def case() -> None:
+        async with house_at(queue) as house:
+            queue_id = await house.put_off("a@later.example")
+            (path,) = [each for each in (queue / "deferred").rglob(queue_id) if each.is_file()]
+            copy = path.read_bytes()
+            _, _, err = await house.command("postsuper", "-d", queue_id)
+            assert err == f"postsuper: {queue_id}: removed\npostsuper: Deleted: 1 message\n"
+            assert not path.exists()
+            path.write_bytes(copy)
+            await house.qmgr.triggered(b"I")
+            assert queue_id in house.qmgr._queue.deferred or queue_id in house.qmgr._queue.active
+            await house.until(lambda: not house.qmgr._queue.active, "attempt")
+            _, _, err = await house.command("postsuper", "-d", queue_id)
+            assert err == f"postsuper: {queue_id}: removed\npostsuper: Deleted: 1 message\n"
+
+    run(case)
+
+
 def test_postsuper_without_qmgr(queue: Path) -> None:
     async def case() -> None:
         async with house_at(queue) as house:

@@ -399,6 +399,11 @@ class Keeper:
             each for each in self._files.listing("deferred") if each[2] not in self._foreign and each[0] not in away
         )
 
+    @property
+    def leaving(self) -> set[str]:
+        """Ids of the messages that are finished and whose files are still there: they go with the next sync."""
+        return {path.rpartition("/")[2] for path in self._leaving}
+
     def deferred_path(self, queue_id: str) -> str:
         """Where the file of a deferred message belongs; one that was put there by hand may be elsewhere."""
         return self._files.path("deferred", queue_id)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Collection, Container, Iterable, Iterator
 
 from estafeta.queue.keeper import Found
 from estafeta.queue.place import Place
@@ -185,9 +185,13 @@ class Deferred:
                 del self._moments[moment.due]
         return None
 
-    def scan_begins(self) -> None:
-        """What deferred/ holds is told to `found`, piece by piece; then comes `scan_ends`, unless the disk refuses."""
-        self._gone_before |= self._gone
+    def scan_begins(self, leaving: Collection[str]) -> None:
+        """What deferred/ holds is told to `found`, piece by piece; then comes `scan_ends`, unless the disk refuses.
+
+        `leaving`: the finished messages whose files are not removed yet. A file of any other that is found has been put
+        back by hand.
+        """
+        self._gone_before = (self._gone_before | self._gone).intersection(leaving)
         self._gone = set()
 
     def found(self, listing: Iterable[tuple[str, float, str]], busy: Container[str]) -> int:

@@ -181,7 +181,7 @@ class QmgrService(Service):
         busy = ChainMap[str, Any](self._queue.active, self._queue.loading)
         async with self._scanning:
             listing = self._keeper.deferred()
-            self._queue.deferred.scan_begins()
+            self._queue.deferred.scan_begins(self._keeper.leaving)
             try:
                 while piece := await asyncio.to_thread(lambda: list(islice(listing, SCAN_PIECE))):
                     self._queue.deferred.found(piece, busy)

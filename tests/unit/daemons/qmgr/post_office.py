@@ -37,6 +37,7 @@ class FakeKeeper:
         self.batches: list[int] = []
         self.stuck: list[str] = []
         """Files that cannot be removed."""
+        self.leaving: set[str] = set()
 
     def done(self, queue_id: str, indices: list[int]) -> None:
         self.marks.append(("done", queue_id, list(indices)))

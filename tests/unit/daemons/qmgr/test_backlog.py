@@ -1,3 +1,5 @@
+from collections.abc import Collection
+
 from estafeta.daemons.qmgr.backlog import Deferred, Incoming
 from estafeta.daemons.qmgr.finish import backoff
 from estafeta.mail.envelope import Envelope, Recipient, Trouble
@@ -37,8 +39,8 @@ def test_a_removed_message_is_passed_over() -> None:
     assert len(incoming) == 0
 
 
-def scan(deferred: Deferred, *files: tuple[str, float, str]) -> int:
-    deferred.scan_begins()
+def scan(deferred: Deferred, *files: tuple[str, float, str], leaving: Collection[str] = ()) -> int:
+    deferred.scan_begins(leaving)
     new = deferred.found(files, ())
     deferred.scan_ends()
     return new
@@ -79,25 +81,34 @@ def test_a_finished_message_whose_file_is_still_there_does_not_come_back() -> No
     assert deferred.take(10.0) is not None
     deferred.finished("A")
     for _ in range(2):
-        assert scan(deferred, ("A", 10.0, "deferred/A")) == 0
-    assert scan(deferred) == 0
+        assert scan(deferred, ("A", 10.0, "deferred/A"), leaving={"A"}) == 0
     assert scan(deferred, ("A", 10.0, "deferred/A")) == 1
 
 
 def test_a_message_that_is_finished_while_a_scan_is_under_way_does_not_come_back_with_the_next() -> None:
     deferred = Deferred("deferred/{}".format)
-    deferred.scan_begins()
+    deferred.scan_begins(())
     assert deferred.found([("A", 10.0, "deferred/A")], {"A"}) == 0
     deferred.finished("A")
+    # Read before it was removed, told of afterwards.
+    assert deferred.found([("A", 10.0, "deferred/A")], ()) == 0
     deferred.scan_ends()
-    assert scan(deferred, ("A", 10.0, "deferred/A")) == 0
+    assert scan(deferred, ("A", 10.0, "deferred/A"), leaving={"A"}) == 0
 
 
 def test_a_scan_that_fails_forgets_nothing() -> None:
     deferred = Deferred("deferred/{}".format)
     deferred.finished("A")
-    deferred.scan_begins()
-    assert scan(deferred, ("A", 10.0, "deferred/A")) == 0
+    deferred.scan_begins({"A"})
+    assert scan(deferred, ("A", 10.0, "deferred/A"), leaving={"A"}) == 0
+
+
+def test_a_finished_message_that_is_put_back_by_hand_is_taken_up_by_the_next_scan() -> None:
+    deferred = Deferred("deferred/{}".format)
+    deferred.add("A", 10.0, "deferred/A")
+    deferred.remove("A")
+    deferred.finished("A")
+    assert scan(deferred, ("A", 10.0, "deferred/A")) == 1
 
 
 def test_a_flush_makes_messages_due() -> None:

@@ -25,7 +25,7 @@ from .post_office import DEFERRED, SENT, PostOffice, collect, run
 
 def control_of(post: PostOffice) -> QueueControl:
     async def rescan() -> None:
-        post.queue.deferred.scan_begins()
+        post.queue.deferred.scan_begins(post.keeper.leaving)
         post.queue.deferred.found(post.keeper.deferred(), {*post.queue.active, *post.queue.loading})
         post.queue.deferred.scan_ends()
 
