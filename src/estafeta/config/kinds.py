@@ -16,6 +16,7 @@ it warns once. `name` is needed only where the parameter's name is not a Python 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
@@ -172,6 +173,10 @@ def parse_flag(value: str) -> bool:
 MOST_SECONDS = 0x7FFF_FFFF
 """The longest time that Postfix takes, 68 years. What is longer is a slip."""
 
+MOST_DIGITS = 18
+"""In a number: what is beyond them fits into no 64 bits, and no system call or message between processes takes it."""
+_NUMBER = re.compile(r"[+-]?[0-9]+")
+
 UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -210,10 +215,11 @@ def parse_words(value: str) -> tuple[str, ...]:
 
 def _number_parser(least: int, most: int) -> Callable[[str], int]:
     def parse(value: str) -> int:
-        try:
-            result = int(value)
-        except ValueError:
-            raise ValueError(f"bad number {value!r}: write digits only") from None
+        if not _NUMBER.fullmatch(value):
+            raise ValueError(f"bad number {value!r}: write digits only")
+        if len(value) > MOST_DIGITS:
+            raise ValueError(f"bad number {value!r}: {MOST_DIGITS} digits are the most")
+        result = int(value)
         if result < least:
             raise LimitError(f"{result} is too small: the least is {least}", least)
         if most and result > most:

@@ -152,3 +152,33 @@ def test_a_value_that_names_the_service_differs_between_entries() -> None:
     settings = parse_settings("myhostname = mail.example.com\nsmtp_helo_name = $service_name.example.com\n")
     names = [Config.build(settings, service=name).client("smtp").helo_name for name in ("smtp", "relay")]
     assert names == ["smtp.example.com", "relay.example.com"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "known"),
+    [
+        ("allow_mail_to_commands", "aliases, forward", "alias, forward, include"),
+        ("allow_mail_to_files", "aliases, forward", "alias, forward, include"),
+        ("canonical_classes", "envelope", "envelope_sender, envelope_recipient, header_sender, header_recipient"),
+        ("sender_canonical_classes", "envelope_recipient", "envelope_sender, header_sender"),
+        ("recipient_canonical_classes", "header_sender", "envelope_recipient, header_recipient"),
+        ("masquerade_classes", "header", "envelope_sender, envelope_recipient, header_sender, header_recipient"),
+        ("propagate_unmatched_extensions", "aliases", "canonical, virtual, alias, forward, include, generic"),
+        ("prepend_delivered_header", "files", "command, file, forward"),
+        ("mailbox_delivery_lock", "lockf", "dotlock, fcntl, flock"),
+        ("virtual_mailbox_lock", "lockf", "dotlock, fcntl, flock"),
+        (
+            "receive_override_options",
+            "no_milter",
+            "no_unknown_recipient_checks, no_address_mappings, no_header_body_checks, no_milters",
+        ),
+        (
+            "smtputf8_autodetect_classes",
+            "submission",
+            "sendmail, smtpd, qmqpd, forward, bounce, notify, verify, all",
+        ),
+    ],
+)
+def test_a_mistyped_word_that_would_return_mail_or_do_nothing_is_refused(name: str, value: str, known: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name} = {value}: unknown word .*: the words are {known}$"):
+        Config.for_test(**{name: value})

@@ -138,3 +138,13 @@ def test_words_of_a_given_set() -> None:
     assert parse(words("dns", TEXT, among="dns native"), "Native, dns") == ("native", "dns")
     with pytest.raises(ValueError, match="unknown word 'dsn' in 'dsn native': the words are dns, native"):
         parse(words("dns", TEXT, among="dns native"), "dsn native")
+
+
+@pytest.mark.parametrize("value", ["1_0", "\u0663", "", "-", "1e3", "0x10", "9" * 19])
+def test_a_number_is_digits_and_fits_into_64_bits(value: str) -> None:
+    with pytest.raises(ValueError, match="bad number"):
+        parse(number("1", TEXT), value)
+
+
+def test_a_number_may_be_as_large_as_18_digits() -> None:
+    assert parse(number("1", TEXT), "9" * 18) == 10**18 - 1

@@ -130,6 +130,7 @@ class ContentChecks:
         "",
         "Work to leave out when mail comes in, as behind a filter: no_unknown_recipient_checks, "
         "no_address_mappings, no_header_body_checks, no_milters.",
+        among="no_unknown_recipient_checks no_address_mappings no_header_body_checks no_milters",
     )
     internal_mail_filter_classes = words(
         "",
@@ -196,4 +197,5 @@ class Smtputf8:
         "For which mail a need for SMTPUTF8 is found out by looking at it: sendmail, smtpd, qmqpd, forward, bounce, "
         "notify, verify, or all.",
         least=1,
+        among="sendmail smtpd qmqpd forward bounce notify verify all",
     )

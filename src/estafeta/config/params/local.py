@@ -20,10 +20,12 @@ class Local:
     allow_mail_to_commands = words(
         "alias, forward",
         'From where delivery to "|command" is allowed: alias, forward, include.',
+        among="alias forward include",
     )
     allow_mail_to_files = words(
         "alias, forward",
         "From where delivery to /file/name is allowed: alias, forward, include.",
+        among="alias forward include",
     )
     allow_min_user = flag(
         "no",
@@ -49,6 +51,7 @@ class Local:
         "command, file, forward",
         "For which deliveries a Delivered-To header is added: command, file, forward. Without it, forwarding loops "
         "go unseen.",
+        among="command file forward",
     )
     forward_path = raw(
         "$home/.forward${recipient_delimiter}${extension}, $home/.forward",
@@ -175,6 +178,7 @@ class Mailboxes:
         "How an mbox file is locked while local(8) adds to it: fcntl, flock, dotlock. It must be what the mail "
         "reading programs use.",
         least=1,
+        among="dotlock fcntl flock",
     )
     deliver_lock_attempts = number("20", "How often locking a mailbox is tried before the mail waits.", least=1)
     deliver_lock_delay = seconds("1s", "The pause between two attempts to lock a mailbox.", least=1)

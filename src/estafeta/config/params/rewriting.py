@@ -28,6 +28,7 @@ class AddressForm:
         "canonical, virtual",
         "For which tables the extension of an address is carried over to the replacement: canonical, virtual, "
         "alias, forward, include, generic.",
+        among="canonical virtual alias forward include generic",
     )
     resolve_dequoted_address = flag(
         "yes",
@@ -85,16 +86,19 @@ class CanonicalMaps:
         "Which addresses the canonical tables apply to: envelope_sender, envelope_recipient, header_sender, "
         "header_recipient.",
         least=1,
+        among="envelope_sender envelope_recipient header_sender header_recipient",
     )
     sender_canonical_classes = words(
         "envelope_sender, header_sender",
         "Which sender addresses their canonical tables apply to: envelope_sender, header_sender.",
         least=1,
+        among="envelope_sender header_sender",
     )
     recipient_canonical_classes = words(
         "envelope_recipient, header_recipient",
         "Which recipient addresses their canonical tables apply to: envelope_recipient, header_recipient.",
         least=1,
+        among="envelope_recipient header_recipient",
     )
     masquerade_domains = words(
         "",
@@ -105,6 +109,7 @@ class CanonicalMaps:
         "envelope_sender, header_sender, header_recipient",
         "Which addresses have subdomains cut off: envelope_sender, envelope_recipient, header_sender, "
         "header_recipient.",
+        among="envelope_sender envelope_recipient header_sender header_recipient",
     )
     masquerade_exceptions = words("", "User names whose addresses keep their subdomain, such as root.")
     always_bcc = text("", "An address that gets a copy of every message that comes in.")

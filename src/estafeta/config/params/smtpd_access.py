@@ -5,7 +5,7 @@ Each list holds restrictions, which are tried in order until one permits or reje
 
 from __future__ import annotations
 
-from ..kinds import code, flag, number, raw, seconds, text, words
+from ..kinds import choice, code, flag, number, raw, seconds, text, words
 
 
 class SmtpdRestrictions:
@@ -144,21 +144,21 @@ class SmtpdReplies:
         'Characters that may stand in values put into such replies; all others become "_".',
         least=1,
     )
-    reject_tempfail_action = text(
+    reject_tempfail_action = choice(
         "defer_if_permit",
         "What to do when a restriction that could reject fails for now: defer_if_permit (later, unless something "
         "else rejects), defer (later, at once) or a like action.",
-        least=1,
+        "defer_if_permit defer",
     )
-    unknown_address_tempfail_action = text(
+    unknown_address_tempfail_action = choice(
         "$reject_tempfail_action",
         "What to do when DNS fails while a sender or recipient domain is looked up.",
-        least=1,
+        "defer_if_permit defer",
     )
-    unknown_helo_hostname_tempfail_action = text(
+    unknown_helo_hostname_tempfail_action = choice(
         "$reject_tempfail_action",
         "What to do when DNS fails while a HELO name is looked up.",
-        least=1,
+        "defer_if_permit defer",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..kinds import code, flag, number, seconds, text, words
+from ..kinds import choice, code, flag, number, seconds, text, words
 
 
 class AddressVerification:
@@ -107,10 +107,10 @@ class AddressVerification:
         "The text to show for a recipient whose probe failed, in place of what the other server said. An enhanced "
         "status code may come first.",
     )
-    unverified_recipient_tempfail_action = text(
+    unverified_recipient_tempfail_action = choice(
         "$reject_tempfail_action",
         "What to do while a recipient's probe has no outcome yet.",
-        least=1,
+        "defer_if_permit defer",
     )
     unverified_sender_reject_code = code("450", "The reply code for a sender whose probe failed.")
     unverified_sender_defer_code = code(
@@ -122,8 +122,8 @@ class AddressVerification:
         "The text to show for a sender whose probe failed, in place of what the other server said. An enhanced "
         "status code may come first.",
     )
-    unverified_sender_tempfail_action = text(
+    unverified_sender_tempfail_action = choice(
         "$reject_tempfail_action",
         "What to do while a sender's probe has no outcome yet.",
-        least=1,
+        "defer_if_permit defer",
     )

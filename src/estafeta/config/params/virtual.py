@@ -60,6 +60,7 @@ class VirtualMailboxes:
         "fcntl, dotlock",
         "How an mbox file is locked while virtual(8) adds to it: fcntl, flock, dotlock.",
         least=1,
+        among="dotlock fcntl flock",
     )
     virtual_uid_maps = words(
         "",

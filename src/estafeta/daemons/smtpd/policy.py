@@ -22,7 +22,6 @@ from estafeta.daemons.smtpd.restrictions import index
 from estafeta.daemons.smtpd.restrictions.evaluate import (
     Step,
     Steps,
-    check_tempfail_actions,
     compile_list,
     misconfigured,
 )
@@ -101,7 +100,8 @@ class Policy:
         self._policy_clients: dict[PolicyService, PolicyClient] = {}
         self._classes: dict[str, Steps] = {}
         self._outdated: set[str] = set()
-        check_tempfail_actions(conf)
+        self.nobody_unknown = "no_unknown_recipient_checks" in conf.receive_override_options
+        """Whether addresses count as listed without a look: behind a filter, who exists was asked in front of it."""
         self.ipv6 = any(word.lower() in ("all", "ipv6") for word in conf.inet_protocols)
         """Whether a client may have an IPv6 address."""
         ipv4 = any(word.lower() in ("all", "ipv4") for word in conf.inet_protocols)

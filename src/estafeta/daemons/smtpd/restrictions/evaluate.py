@@ -18,8 +18,6 @@ from typing import TYPE_CHECKING
 
 from estafeta.base import log
 from estafeta.base.suggest import did_you_mean
-from estafeta.config.instance import Config
-from estafeta.config.main_cf import ConfigError
 from estafeta.mail.logline import shown
 from estafeta.tables.table import TableDown, TableError
 
@@ -244,17 +242,6 @@ LISTS = {
 
 FINAL = frozenset({"permit", "reject", "defer"})
 """These decide whatever comes: what stands behind them is never reached."""
-
-TEMPFAIL_ACTIONS = ("defer", "defer_if_permit")
-
-
-def check_tempfail_actions(conf: Config) -> None:
-    """Raises ConfigError where an `unknown_*_tempfail_action` or the like is none."""
-    for subject in ("reject", "unknown_address", "unknown_helo_hostname", "unverified_sender", "unverified_recipient"):
-        name = f"{subject}_tempfail_action"
-        value = getattr(conf, name)
-        if value.strip().lower() not in TEMPFAIL_ACTIONS:
-            raise ConfigError(f"bad configuration: {name} = {value}: write {' or '.join(TEMPFAIL_ACTIONS)}")
 
 
 def restriction(*names: str) -> Callable[[Run], Run]:

@@ -80,7 +80,7 @@ async def reject_unknown_recipient_domain(check: Check) -> Verdict:
 @restriction("reject_unlisted_recipient", "check_recipient_maps")
 async def reject_unlisted_recipient(check: Check) -> Verdict:
     """Refuse a recipient in a domain of ours who does not exist."""
-    if not check.recipient or check.unlisted_recipient_done:
+    if not check.recipient or check.unlisted_recipient_done or check.policy.nobody_unknown:
         return None
     check.unlisted_recipient_done = True
     found = await check.policy.routing.unlisted_recipient(check.recipient)

@@ -27,7 +27,7 @@ async def reject_unknown_sender_domain(check: Check) -> Verdict:
 @restriction("reject_unlisted_sender")
 async def reject_unlisted_sender(check: Check) -> Verdict:
     """Refuse a sender in a domain of ours that is nobody's address."""
-    if not check.sender or check.unlisted_sender_done:
+    if not check.sender or check.unlisted_sender_done or check.policy.nobody_unknown:
         return None
     check.unlisted_sender_done = True
     found = await check.policy.routing.unlisted_sender(check.sender)
