@@ -10,6 +10,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from estafeta.accounts.index import account_kind
 from estafeta.base import log
 from estafeta.base.suggest import did_you_mean
 from estafeta.commands.postconf.checks import builtin_names, comment_findings, examine
@@ -18,6 +19,7 @@ from estafeta.config.main_cf import ConfigError
 from estafeta.config.master_cf import ServiceEntry, load_rows, load_services
 from estafeta.config.texts import Texts
 from estafeta.daemons.index import LATER, PROGRAMS
+from estafeta.daemons.smtpd.sasl import Demands
 from estafeta.queue.files import MessageFiles
 from estafeta.skeleton import privileges
 from estafeta.skeleton.accept import explain
@@ -58,6 +60,7 @@ def check_configuration(directory: str) -> Config:
     """Read main.cf and master.cf the way master does, each service with its own options. Raises ConfigError."""
     settings = load_settings(directory)
     conf = Config.build(settings)
+    absolute(conf)
     entries = load_services(directory, conf)
     for entry in entries:
         if entry.overrides:
@@ -68,9 +71,17 @@ def check_configuration(directory: str) -> Config:
         if entry.program not in PROGRAMS and entry.program not in LATER:
             log.warning(f"{entry.where}: unknown program '{entry.program}': service {entry.name} does not run")
     check_log(conf, entries)
-    for text in missing_services(conf, entries):
+    for text in (*missing_services(conf, entries), *no_logins(conf, entries)):
         log.warning(text)
     return conf
+
+
+def absolute(conf: Config) -> None:
+    """Raises ConfigError where a directory would be another one for everybody who asks, by where he stands."""
+    for name in ("queue_directory", "data_directory"):
+        path = conf.value(name)
+        if not Path(path).is_absolute():
+            raise ConfigError(f"{conf.origin(name)}: {name} = {path}: write the whole path, beginning with a slash")
 
 
 def missing_services(conf: Config, entries: list[ServiceEntry]) -> Iterator[str]:
@@ -83,6 +94,20 @@ def missing_services(conf: Config, entries: list[ServiceEntry]) -> Iterator[str]
     for name, consequence, columns in wanted:
         if not any(entry.name == name for entry in entries):
             yield f"{path}: missing '{name}' service: {consequence}: add '{name} unix n - n {columns}'"
+
+
+def no_logins(conf: Config, entries: list[ServiceEntry]) -> Iterator[str]:
+    """Settings of logins with which smtpd ends as soon as a client comes, though master starts."""
+    for entry in entries:
+        own = Config.build(conf.settings, entry.overrides, service=entry.name)
+        if entry.program != "smtpd" or not own.smtpd_sasl_auth_enable:
+            continue
+        try:
+            account_kind(own.smtpd_sasl_type)
+            Demands("smtpd_sasl_security_options", own.smtpd_sasl_security_options)
+            Demands("smtpd_sasl_tls_security_options", own.smtpd_sasl_tls_security_options)
+        except (ConfigError, ValueError) as reason:
+            yield f"{entry.where}: no client is served: {reason}"
 
 
 def check_log(conf: Config, entries: list[ServiceEntry]) -> None:
