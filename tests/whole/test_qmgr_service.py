@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -350,6 +351,30 @@ def test_what_was_deleted_and_is_put_back_under_its_name_is_queued_again(queue: 
             await house.until(lambda: not house.qmgr._queue.active, "attempt")
             _, _, err = await house.command("postsuper", "-d", queue_id)
             assert err == f"postsuper: {queue_id}: removed\npostsuper: Deleted: 1 message\n"
+
+    run(case)
+
+
+def test_a_copy_under_another_name_is_a_message_of_its_own(queue: Path) -> None:
+    """The name counts, not what the envelope says, so that the two do not mix."""
+
+    async def case() -> None:
+        async with house_at(queue) as house:
+            queue_id = await house.put_off("a@later.example")
+            (path,) = [each for each in (queue / "deferred").rglob(queue_id) if each.is_file()]
+            for name in ("ABCDEF0123", "ABCDEF0124"):
+                (path.parent / name).write_bytes(path.read_bytes())
+            _, _, err = await house.command("postsuper", "-h", "ABCDEF0123")
+            assert err == "postsuper: ABCDEF0123: placed on hold\npostsuper: Placed on hold: 1 message\n"
+            assert (house.in_queue("hold"), queue_id in house.in_queue("deferred")) == (["ABCDEF0123"], True)
+            _, out, _ = await house.command("mailq")
+            assert sorted(re.findall(r"^(\w+)[ !*].*s@", out, re.MULTILINE)) == sorted(
+                [queue_id, "ABCDEF0123", "ABCDEF0124"]
+            ), out
+            _, _, err = await house.command("postsuper", "-r", "ALL")
+            assert err == "postsuper: Requeued: 3 messages\n"
+            await house.until(lambda: not house.qmgr._queue.active, "requeueing")
+            assert not [line for line in house.lines if "error" in line]
 
     run(case)
 

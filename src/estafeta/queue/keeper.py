@@ -183,7 +183,7 @@ class Keeper:
         if path in self._large or path in self._leaving:
             return []
         try:
-            place, envelope = self._files.load(path)
+            place, envelope = self._message(path)
         except MessageGone:
             return []
         except Foreign:
@@ -428,10 +428,17 @@ class Keeper:
         A file that is not ours raises MessageGone, after a warning: it is as if it were not there.
         """
         try:
-            return self._with_progress(*self._files.load(path))
+            return self._with_progress(*self._message(path))
         except Foreign as error:
             self._leave_alone(path)
             raise MessageGone(0, str(error), path) from error
+
+    def _message(self, path: str) -> tuple[Place, Envelope]:
+        """What a message file holds. Its id is the file's name, as in Postfix: a copy that somebody has made is a
+        message of its own, and does not mix with the one that it was made of."""
+        place, envelope = self._files.load(path)
+        envelope.queue_id = os.path.basename(path)
+        return place, envelope
 
     def _leave_alone(self, path: str) -> None:
         if path not in self._foreign:

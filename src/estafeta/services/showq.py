@@ -102,6 +102,7 @@ def listing(directory: str = ".") -> Iterator[Shown]:
             except OSError as error:
                 log.warning(f"{path}: {error.strerror}: not in the list; check its owner, and the disk")
                 continue
+            envelope.queue_id = queue_id  # as the queue manager knows it: a copy made by hand still says what it was
             yield shown(queue, envelope)
 
 
