@@ -182,3 +182,8 @@ def test_a_value_that_names_the_service_differs_between_entries() -> None:
 def test_a_mistyped_word_that_would_return_mail_or_do_nothing_is_refused(name: str, value: str, known: str) -> None:
     with pytest.raises(ConfigError, match=f"{name} = {value}: unknown word .*: the words are {known}$"):
         Config.for_test(**{name: value})
+
+
+def test_an_unknown_syslog_facility_is_refused() -> None:
+    with pytest.raises(ConfigError, match="syslog_facility = mial: 'mial' is not one of: auth, authpriv, cron, "):
+        Config.for_test(syslog_facility="mial")

@@ -28,7 +28,12 @@ class Log:
     postlogd_watchdog_timeout = seconds(
         "10s", "How long the log writer may be stuck before it is ended and started again.", least=10
     )
-    syslog_facility = text("mail", "The syslog facility that lines are logged under.", least=1)
+    syslog_facility = choice(
+        "mail",
+        "The syslog facility that lines are logged under.",
+        "auth authpriv cron daemon ftp kern lpr mail news syslog user uucp "
+        "local0 local1 local2 local3 local4 local5 local6 local7",
+    )
     syslog_name = text(
         "${multi_instance_name?{$multi_instance_name}:{postfix}}",
         "What comes before the program's name in a log line, as in postfix/smtpd. Log readers look for it.",

@@ -94,6 +94,14 @@ class UserMailboxes:
             for remark in problem.remarks:
                 log.warning(remark)
             where = "maildir delivery failed:" if maildir else f"cannot update mailbox {path} for user {user.name}."
+            if problem.final and in_spool and not await asyncio.to_thread(os.path.isdir, conf.mail_spool_directory):
+                # A disk that is not mounted, or a slip in main.cf, is no fault of the sender's.
+                setting = f"mail_spool_directory = {conf.mail_spool_directory}"
+                log.warning(
+                    f"{conf.origin('mail_spool_directory')}: {setting}: there is no such directory, so mail waits: "
+                    "make it, or correct the name"
+                )
+                return Deferred(f"4{problem.dsn[1:]}", f"{where} {problem}", RELAY)
             kind = Bounced if problem.final else Deferred
             return kind(problem.dsn, f"{where} {problem}", RELAY, diagnostic=problem.diagnostic)
 

@@ -472,6 +472,20 @@ def test_a_mail_spool_of_maildirs(tmp_path: Path) -> None:
     play(tmp_path, scene, mail_spool_directory=f"{tmp_path}/spool/")
 
 
+@pytest.mark.parametrize("end", ["", "/"])
+def test_mail_waits_while_there_is_no_mail_spool_directory(tmp_path: Path, end: str) -> None:
+    (tmp_path / "file").write_text("")
+
+    async def scene(agent: Local) -> None:
+        line = (await agent.to("ana"))[-1]
+        assert "dsn=4.2.0, status=deferred (" in line
+        assert any(
+            "mail_spool_directory = " in text and "no such directory, so mail waits" in text for text in agent.warnings
+        )
+
+    play(tmp_path, scene, mail_spool_directory=f"{tmp_path}/file/none{end}")
+
+
 def test_a_full_mailbox_returns_the_mail(tmp_path: Path) -> None:
     async def scene(agent: Local) -> None:
         path = tmp_path / "spool/ana"
