@@ -414,6 +414,10 @@ class Keeper:
             with contextlib.suppress(FileNotFoundError):  # released, or taken out by somebody, in the meantime
                 os.utime(path, (now, now))
 
+    def is_leaving(self, path: str) -> bool:
+        """Whether the message in this file is finished: the file goes with the next sync."""
+        return path in self._leaving
+
     def held(self) -> Iterator[tuple[str, float, str]]:
         """(queue id, due, path) of every held message. Blocks."""
         return (each for each in self._files.listing("hold") if each[2] not in self._foreign)

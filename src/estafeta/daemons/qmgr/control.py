@@ -244,6 +244,8 @@ class QueueControl:
                     self._apply(operation, message)
                 continue
             try:
+                if self._keeper.is_leaving(path):
+                    continue  # another command has deleted or requeued it: it is not to come back
                 if operation == DELETE:
                     self._keeper.release(Place(path, 0, 0, 0, 0), queue_id)
                     self._queue.deferred.finished(queue_id)

@@ -39,6 +39,9 @@ class FakeKeeper:
         """Files that cannot be removed."""
         self.leaving: set[str] = set()
 
+    def is_leaving(self, path: str) -> bool:
+        return path.rpartition("/")[2] in self.leaving
+
     def done(self, queue_id: str, indices: list[int]) -> None:
         self.marks.append(("done", queue_id, list(indices)))
 

@@ -330,3 +330,19 @@ def test_a_file_that_cannot_be_read_keeps_no_other_from_being_held() -> None:
         assert not post.queue.loading
 
     run(case)
+
+
+def test_what_another_command_has_just_removed_from_hold_is_not_released() -> None:
+    """Its file is still there for a moment; it would come back, or keep all others from being released."""
+
+    async def case(post: PostOffice, lines: list[str]) -> None:
+        post.agent.answer = lambda delivery: [DEFERRED] * len(delivery.recipients)
+        for _ in range(2):
+            post.letter("a@x")
+        await post.settle()
+        assert sorted((await ask(post, HOLD)).queue_ids) == ["Q1", "Q2"]
+        post.keeper.leaving = {"Q1"}
+        assert (await ask(post, RELEASE)).queue_ids == ["Q2"]
+        assert "hold/Q1" in post.keeper.files and "hold/Q2" not in post.keeper.files
+
+    run(case)
