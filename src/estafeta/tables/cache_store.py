@@ -21,6 +21,7 @@ from typing import Protocol
 from estafeta.base import log
 from estafeta.base.fs_identity import acting_as
 from estafeta.base.users import UsersDown, find_user
+from estafeta.config.instance import Config
 from estafeta.tables import settings
 from estafeta.tables.cache_file import CacheFile, CacheFileError
 from estafeta.tables.index import TYPES, split_spec
@@ -55,6 +56,14 @@ class CacheStore(ABC):
     """Keys and values are str, without NUL; keys are taken as they are, without case folding."""
 
     spec: str
+
+    @staticmethod
+    def of(parameter: str, map_text: str, conf: Config) -> CacheStore:
+        """The store of a parameter, whose name and line a TableError then begins with."""
+        try:
+            return CacheStore.open(map_text, conf)
+        except TableError as error:
+            raise TableError(f"{conf.origin(parameter)}: {parameter}: {error.problem}", error.remedy) from error
 
     @staticmethod
     def open(map_text: str, conf: CacheConf, *, lock_wait: float = LOCK_WAIT) -> CacheStore:

@@ -232,3 +232,10 @@ def test_postmap_shows_a_cache_in_use_and_leaves_it_alone(kind: str, suffix: str
     )
     assert store.get("a") == "1"
     store.close()
+
+
+@pytest.mark.parametrize("spec", ["bogus", "nosuch:/x", "texthash:/x"])
+def test_what_is_wrong_with_a_cache_names_its_parameter(spec: str) -> None:
+    conf = Config.for_test(postscreen_cache_map=spec)
+    with pytest.raises(TableError, match=f"^{conf.origin('postscreen_cache_map')}: postscreen_cache_map: .*{spec[:5]}"):
+        CacheStore.of("postscreen_cache_map", spec, conf)

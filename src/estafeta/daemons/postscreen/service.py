@@ -79,7 +79,7 @@ class PostscreenService(Service):
         self._resolver = Resolver()
         self._ranks = Ranks(self.conf, self._resolver, self._ranked)
         if self.conf.postscreen_cache_map.strip():
-            self._store = CacheStore.open(self.conf.postscreen_cache_map, self.conf)
+            self._store = CacheStore.of("postscreen_cache_map", self.conf.postscreen_cache_map, self.conf)
 
     async def start(self) -> None:
         self._loop = asyncio.get_running_loop()

@@ -41,7 +41,8 @@ class VerifyService(Service):
 
     async def open(self) -> None:
         """Open the cache, while the process still has its first identity. Raises TableError."""
-        self._store = CacheStore.open(self.conf.address_verify_map.strip() or IN_MEMORY, self.conf)
+        cache = self.conf.address_verify_map.strip() or IN_MEMORY
+        self._store = CacheStore.of("address_verify_map", cache, self.conf)
         self._memory = Memory(self.conf, self._store, time.time)
         interval = self.conf.address_verify_cache_cleanup_interval
         self._cleanup = Cleanup(self._store, interval, self._memory.is_stale, time.time)
