@@ -237,9 +237,10 @@ class QueueControl:
         moves: list[tuple[Place, Any]] = []
         for queue_id, path in files:
             if not await self._claim(queue_id, queue):
-                # It was taken up while we were busy with others.
+                # It was taken up while we were busy with others. Another command may have released it: it is delivered,
+                # and taking back its recipients, without a wish what is to become of them, would lose it.
                 message = self._queue.active.get(queue_id)
-                if message is not None and not message.deleted:
+                if message is not None and not message.deleted and operation != RELEASE:
                     changed.append(queue_id)
                     self._apply(operation, message)
                 continue

@@ -346,3 +346,21 @@ def test_what_another_command_has_just_removed_from_hold_is_not_released() -> No
         assert "hold/Q1" in post.keeper.files and "hold/Q2" not in post.keeper.files
 
     run(case)
+
+
+def test_what_is_released_twice_at_once_is_not_lost() -> None:
+    """The second command has it on its list of what is on hold; by then it is waiting to be delivered."""
+
+    async def case(post: PostOffice, lines: list[str]) -> None:
+        post.agent.answer = lambda delivery: [DEFERRED] * len(delivery.recipients)
+        post.letter("a@x")
+        await post.settle()
+        assert (await ask(post, HOLD)).queue_ids == ["Q1"]
+        control = control_of(post)
+        found = post.keeper.load("hold/Q1")
+        message = post.queue.adopt(found)
+        message.todo = [0]
+        assert await control._change_files(RELEASE, "hold", [("Q1", "hold/Q1")]) == []
+        assert message.todo == [0] and not message.withdrawn
+
+    run(case)
